@@ -1,0 +1,88 @@
+"""Telling a deployment's workflow to look at its record again.
+
+The record is the wish and is committed before; a nudge carries nothing. So it may fail: the caller's answer
+does not depend on Temporal, and the sweep finds what nobody was told about.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+
+from api.meters import Meters
+from workflows import names
+from workflows.shapes import Entity
+
+PATIENCE = timedelta(seconds=2)
+PAUSE = 1.0
+log = structlog.get_logger()
+
+Connect = Callable[[], Awaitable[Client]]
+
+
+class Nudger:
+    """Holds the client, which is connected in the background: the api serves without Temporal too."""
+
+    def __init__(self, connect: Connect, meters: Meters) -> None:
+        self._connect = connect
+        self._meters = meters
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_trying(), name="connect to Temporal")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def reachable(self) -> bool:
+        """Whether Temporal answers now."""
+        if self._client is None:
+            return False
+        try:
+            healthy = await self._client.service_client.check_health(timeout=PATIENCE, retry=False)
+        except Exception:
+            healthy = False
+        self._meters.temporal_up.set(healthy)
+        return healthy
+
+    async def look(self, deployment_id: UUID, *, plane: str, workspace: str, name: str) -> None:
+        """Signal the deployment's workflow, and start it if it does not run. Never raises."""
+        try:
+            await asyncio.wait_for(self._signal(deployment_id, plane, workspace, name), PATIENCE.total_seconds())
+        except Exception as error:
+            self._meters.nudges_failed.inc()
+            log.warning("nudge failed", deployment=str(deployment_id), error=f"{type(error).__name__}: {error}")
+
+    async def _signal(self, deployment_id: UUID, plane: str, workspace: str, name: str) -> None:
+        if self._client is None:
+            raise ConnectionError("Temporal has not been reached yet")
+        await self._client.start_workflow(
+            "Deployment",
+            Entity(deployment_id=deployment_id, plane=plane),
+            id=names.deployment_workflow(deployment_id),
+            task_queue=names.CONTROL,
+            start_signal="look",
+            static_summary=f"{workspace}/{name}",
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(names.TENANT, workspace), SearchAttributePair(names.NAME, name)]
+            ),
+            rpc_timeout=PATIENCE,
+        )
+
+    async def _keep_trying(self) -> None:
+        while self._client is None:
+            try:
+                self._client = await self._connect()
+                self._meters.temporal_up.set(1)
+            except Exception as error:
+                log.info("Temporal not reached yet", error=type(error).__name__)
+                await asyncio.sleep(PAUSE)

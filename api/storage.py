@@ -1,0 +1,96 @@
+"""Archives on disk: sealed while they arrive, whole or not there at all.
+
+A file is written beside its place and renamed when the last byte is on disk, so a reader never meets half
+an archive and a caller who hangs up leaves nothing behind.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from api.problems import TooLarge, Unacceptable
+from sealing import FRAME, Keyring
+
+GZIP = b"\x1f\x8b"
+PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A whole archive, still beside its place."""
+
+    partial: Path
+    place: Path
+    size: int
+    sha256: str
+
+    async def keep(self) -> None:
+        """Put it in its place; from here on it survives a power cut."""
+        await asyncio.to_thread(self._keep)
+
+    def _keep(self) -> None:
+        os.replace(self.partial, self.place)
+        folder = os.open(self.place.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class Storage:
+    """Where archives are kept, one file an upload."""
+
+    def __init__(self, folder: Path, keyring: Keyring, most: int) -> None:
+        self._folder = folder
+        self._keyring = keyring
+        self._most = most
+
+    def prepare(self) -> None:
+        """Make the folder, and clear what an earlier process left unfinished."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self._folder.glob(f"*{PARTIAL}*"):
+            left.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def receive(self, upload_id: UUID, chunks: AsyncIterator[bytes]) -> AsyncIterator[Arrived]:
+        """Take an archive in; unless it is kept within the block, nothing of it stays."""
+        partial = self._folder / f"{upload_id}{PARTIAL}{secrets.token_hex(4)}"
+        try:
+            with partial.open("xb") as file:
+                size, sha256 = await self._write(file, str(upload_id), chunks)
+            yield Arrived(partial, self._folder / str(upload_id), size, sha256)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    async def _write(self, file: BinaryIO, owner: str, chunks: AsyncIterator[bytes]) -> tuple[int, str]:
+        digest, size, position, buffer = hashlib.sha256(), 0, 0, bytearray()
+
+        def write(chunk: bytes) -> None:
+            digest.update(chunk)
+            file.write(self._keyring.seal_frame(chunk, owner, position))
+
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self._most:
+                raise TooLarge(f"The archive is larger than {self._most:,} bytes, the most that is taken here.")
+            buffer += chunk
+            if len(buffer) >= len(GZIP) and position == 0 and not buffer.startswith(GZIP):
+                raise Unacceptable("The body is not a gzip file; send the source as a .tar.gz archive.")
+            while len(buffer) >= FRAME:
+                await asyncio.to_thread(write, bytes(buffer[:FRAME]))
+                del buffer[:FRAME]
+                position += 1
+        if size == 0:
+            raise Unacceptable("The body is empty; send the source as a .tar.gz archive.")
+        if position == 0 and not buffer.startswith(GZIP):
+            raise Unacceptable("The body is not a gzip file; send the source as a .tar.gz archive.")
+        await asyncio.to_thread(write, bytes(buffer))
+        await asyncio.to_thread(lambda: (file.flush(), os.fsync(file.fileno())))
+        return size, digest.hexdigest()
