@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKey, Index, String, case, exists, func, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, delete, exists, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from records.base import Base, Key, Moment, now, words
-from records.event import Event, EventKind, milliseconds
+from records.event import EventKind, tell
 from records.specification import Environment, Specified, merged
 from workflows import names
 from workflows.shapes import DeploymentStatus, SourceKind
@@ -38,7 +38,9 @@ class Deployment(Specified, Base):
     __tablename__ = "deployments"
     __table_args__ = (
         Index(NAME_INDEX, "workspace_id", "name", unique=True, postgresql_where="deleted_at IS NULL"),
-        Index("ix_deployments_newest", "workspace_id", "created_at", "id", postgresql_where="deleted_at IS NULL"),
+        Index(
+            "ix_deployments_newest", "workspace_id", "created_at", "id", postgresql_where="deleted_at IS NULL"
+        ),
         Index("ix_deployments_deleted", "deleted_at", postgresql_where="deleted_at IS NOT NULL"),
     )
 
@@ -73,3 +75,213 @@ class Deployment(Specified, Base):
     def slug(self) -> str:
         """Its part of the public URL, `/d/<slug>`."""
         return names.slug(self.name, self.id)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a list is narrowed by; None does not narrow."""
+
+    name: str | None = None
+    name_contains: str | None = None
+    status: DeploymentStatus | None = None
+    deployment_type: str | None = None
+    deployment_ids: Collection[UUID] | None = None
+    image_version: str | None = None
+    url: str | None = None
+
+
+async def fresh_id(session: AsyncSession, make: Callable[[], UUID] = uuid4) -> UUID:
+    """An id whose first eight digits no other deployment has: names and sockets are made from those. The
+    caller needs it before the row exists, to bind what it seals to it; the unique column settles a race."""
+    while True:
+        chosen = make()
+        if not await session.scalar(select(exists().where(Deployment.short == names.short(chosen)))):
+            return chosen
+
+
+async def create(
+    session: AsyncSession,
+    *,
+    deployment_id: UUID,
+    workspace_id: UUID,
+    name: str,
+    source: SourceKind,
+    plane: str,
+    credentials: str,
+    environment: Environment,
+    source_config: Mapping[str, Any] | None = None,
+    source_revision_config: Mapping[str, Any] | None = None,
+    secret_references: list[dict[str, Any]] | None = None,
+    tracked_packages: list[str] | None = None,
+    deployment_type: str | None = None,
+    custom_url: str | None = None,
+    shareable: bool = False,
+    route_through_gateway: bool = False,
+) -> Deployment:
+    """A new deployment, without a revision (`wish.add` makes the first). Raises `NameTaken`."""
+    row = Deployment(
+        id=deployment_id,
+        short=names.short(deployment_id),
+        workspace_id=workspace_id,
+        name=name,
+        source=source,
+        plane=plane,
+        credentials=credentials,
+        source_config=merged({}, source_config),
+        source_revision_config=merged({}, source_revision_config),
+        secret_references=secret_references,
+        tracked_packages=tracked_packages,
+        deployment_type=deployment_type,
+        custom_url=custom_url,
+        shareable=shareable,
+        route_through_gateway=route_through_gateway,
+        status=DeploymentStatus.AWAITING_DATABASE,
+    )
+    row.use(environment)
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        if NAME_INDEX not in str(error.orig):
+            raise
+        raise NameTaken(name) from error
+    tell(session, row.id, EventKind.DEPLOYMENT_CREATED, after=row.status, message=f"{name} was created.")
+    await session.flush()
+    return row
+
+
+async def get(session: AsyncSession, workspace_id: UUID, deployment_id: UUID) -> Deployment | None:
+    """A deployment of this very workspace, also while it is being deleted."""
+    row = await session.get(Deployment, deployment_id)
+    return row if row is not None and row.workspace_id == workspace_id else None
+
+
+async def lock(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
+    """The row as it is now, and nobody else's to write until the transaction ends. Rows that merely refer to
+    it (log lines) may still be added."""
+    query = (
+        select(Deployment)
+        .where(Deployment.id == deployment_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
+async def page(
+    session: AsyncSession, workspace_id: UUID, wanted: Filter, *, limit: int = 20, offset: int = 0
+) -> list[Deployment]:
+    """Living deployments, newest first; a name that is exactly what was searched for comes before all."""
+    query = select(Deployment).where(Deployment.workspace_id == workspace_id, Deployment.deleted_at.is_(None))
+    order: list[ColumnElement[Any]] = [Deployment.created_at.desc(), Deployment.id.desc()]
+    for column, value in (
+        (Deployment.name, wanted.name),
+        (Deployment.status, wanted.status),
+        (Deployment.deployment_type, wanted.deployment_type),
+        (Deployment.image_version, wanted.image_version),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.name_contains:
+        part = wanted.name_contains.lower()
+        query = query.where(Deployment.name.contains(part, autoescape=True))
+        order.insert(0, (Deployment.name == part).desc())
+    if wanted.deployment_ids is not None:
+        query = query.where(Deployment.id.in_(wanted.deployment_ids))
+    if wanted.url is not None:
+        query = query.where(or_(Deployment.url == wanted.url, Deployment.custom_url == wanted.url))
+    return list(await session.scalars(query.order_by(*order).limit(limit).offset(offset)))
+
+
+async def patch(
+    session: AsyncSession,
+    deployment_id: UUID,
+    *,
+    display_name: str | None = None,
+    custom_url: str | None = None,
+    source_config: Mapping[str, Any] | None = None,
+    shareable: bool | None = None,
+    route_through_gateway: bool | None = None,
+) -> Deployment | None:
+    """Change what needs no revision; None keeps. Raises `Deleted`."""
+    row = await lock(session, deployment_id)
+    if row is None:
+        return None
+    if row.deleted_at is not None:
+        raise Deleted(row.name)
+    fields = {
+        "display_name": display_name,
+        "custom_url": custom_url,
+        "source_config": merged(row.source_config, source_config),
+        "shareable": shareable,
+        "route_through_gateway": route_through_gateway,
+    }
+    changed = [name for name, value in fields.items() if value is not None and value != getattr(row, name)]
+    for name in changed:
+        setattr(row, name, fields[name])
+    if changed:
+        row.updated_at = now()
+        tell(session, row.id, EventKind.DEPLOYMENT_CHANGED, message=f"Changed: {', '.join(changed)}.")
+        await session.flush()
+    return row
+
+
+async def mark_ready(session: AsyncSession, row: Deployment) -> bool:
+    """The databases of a locked deployment exist."""
+    if row.status is not DeploymentStatus.AWAITING_DATABASE:
+        return False
+    _become(session, row, DeploymentStatus.READY, "The databases exist.")
+    await session.flush()
+    return True
+
+
+async def mark_deleted(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
+    """Take it off the list and free its name; the rest follows. Asking twice is asking once."""
+    row = await lock(session, deployment_id)
+    if row is not None and row.deleted_at is None:
+        row.deleted_at = now()
+        _become(session, row, DeploymentStatus.AWAITING_DELETE, "Deletion was asked for.")
+        await session.flush()
+    return row
+
+
+async def serve(
+    session: AsyncSession, row: Deployment, revision: tuple[UUID, int], *, url: str, image_version: str | None
+) -> None:
+    """A revision of a locked deployment serves: where, and which server version."""
+    row.active_revision_id, row.url, row.image_version, row.updated_at = (
+        revision[0],
+        url,
+        image_version,
+        now(),
+    )
+    tell(
+        session,
+        row.id,
+        EventKind.SERVING,
+        revision=revision,
+        message=f"Revision {revision[1]} serves at {url}.",
+    )
+    await mark_ready(session, row)
+    await session.flush()
+
+
+async def forget(session: AsyncSession, deployment_id: UUID) -> bool:
+    """Drop the row and all that hangs on it (revisions, uploads, events, lines); the inventory stays."""
+    dropped = await session.execute(
+        delete(Deployment)
+        .where(Deployment.id == deployment_id, Deployment.deleted_at.is_not(None))
+        .returning(Deployment.id)
+    )
+    return dropped.scalar_one_or_none() is not None
+
+
+async def counts(session: AsyncSession) -> dict[DeploymentStatus, int]:
+    """How many deployments there are, by status."""
+    query = select(Deployment.status, func.count()).group_by(Deployment.status)
+    return dict((await session.execute(query)).tuples().all())
+
+
+def _become(session: AsyncSession, row: Deployment, status: DeploymentStatus, message: str) -> None:
+    tell(session, row.id, EventKind.DEPLOYMENT_STATUS, before=row.status, after=status, message=message)
+    row.status, row.updated_at = status, now()

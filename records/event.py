@@ -8,11 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, select
+from sqlalchemy import BigInteger, ForeignKey, Index, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from records.base import Base, Counter, Moment, words
+from records.base import Base, Counter, Moment, now, words
+from workflows.causes import Cause
 
 
 class EventKind(StrEnum):
@@ -46,18 +47,55 @@ class Event(Base):
     code: Mapped[str | None]
     message: Mapped[str] = mapped_column(default="")
     fix: Mapped[str] = mapped_column(default="")
-    took_ms: Mapped[int | None]
+    took_ms: Mapped[int | None] = mapped_column(BigInteger)
     """How long the state before had lasted."""
 
 
-def milliseconds(since: datetime, until: datetime) -> int:
-    return max(0, round((until - since).total_seconds() * 1000))
+def tell(
+    session: AsyncSession,
+    deployment_id: UUID,
+    kind: EventKind,
+    *,
+    revision: tuple[UUID, int] | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    message: str = "",
+    cause: Cause | None = None,
+    since: datetime | None = None,
+) -> None:
+    """Add an event to the transaction; `revision` is its id and number, `since` when `before` began."""
+    at = now()
+    session.add(
+        Event(
+            deployment_id=deployment_id,
+            revision_id=revision[0] if revision else None,
+            number=revision[1] if revision else None,
+            at=at,
+            kind=kind,
+            before=before,
+            after=after,
+            code=cause.code if cause else None,
+            message=cause.message if cause else message,
+            fix=cause.fix if cause else "",
+            took_ms=max(0, round((at - since).total_seconds() * 1000)) if since else None,
+        )
+    )
 
 
 async def listed(
-    session: AsyncSession, deployment_id: UUID, *, after: int = 0, limit: int = 100, newest_first: bool = False
+    session: AsyncSession,
+    deployment_id: UUID,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    newest_first: bool = False,
 ) -> list[Event]:
     """Events with an id above `after`, oldest first unless told otherwise."""
     order = Event.id.desc() if newest_first else Event.id
-    query = select(Event).where(Event.deployment_id == deployment_id, Event.id > after).order_by(order).limit(limit)
+    query = (
+        select(Event)
+        .where(Event.deployment_id == deployment_id, Event.id > after)
+        .order_by(order)
+        .limit(limit)
+    )
     return list(await session.scalars(query))

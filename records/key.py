@@ -49,13 +49,19 @@ async def enter(session: AsyncSession, workspace_id: UUID, name: str, secret: st
 async def find(session: AsyncSession, secret: str) -> ApiKey | None:
     """The key that this secret is, unless it was revoked."""
     return (
-        await session.scalars(select(ApiKey).where(ApiKey.digest == digest(secret), ApiKey.revoked_at.is_(None)))
+        await session.scalars(
+            select(ApiKey).where(ApiKey.digest == digest(secret), ApiKey.revoked_at.is_(None))
+        )
     ).one_or_none()
 
 
 async def listed(session: AsyncSession, workspace_id: UUID) -> list[ApiKey]:
     """Every key of a workspace, newest first."""
-    query = select(ApiKey).where(ApiKey.workspace_id == workspace_id).order_by(ApiKey.created_at.desc(), ApiKey.id)
+    query = (
+        select(ApiKey)
+        .where(ApiKey.workspace_id == workspace_id)
+        .order_by(ApiKey.created_at.desc(), ApiKey.id)
+    )
     return list(await session.scalars(query))
 
 

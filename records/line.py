@@ -5,14 +5,21 @@ deployment are written one at a time. A line is known by its stream and its posi
 send a batch again.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from records.base import Base, Counter, words
+from records.deployment import Deployment
+
+BATCH = 1000
 
 
 class LogKind(StrEnum):
@@ -43,3 +50,100 @@ class Line(Base):
     replica: Mapped[str | None]
     stream: Mapped[str]
     position: Mapped[int] = mapped_column(BigInteger)
+
+
+@dataclass(frozen=True)
+class NewLine:
+    """A line as it was shipped; `stream` and `position` say which one it is for ever."""
+
+    kind: LogKind
+    at: datetime
+    message: str
+    stream: str
+    position: int
+    level: str = "INFO"
+    revision_id: UUID | None = None
+    replica: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a reader asks for; None does not narrow. `offset` is the cursor of the page before."""
+
+    kind: LogKind
+    revision_id: UUID | None = None
+    newest_first: bool = False
+    limit: int = 50
+    offset: int | None = None
+    level: str | None = None
+    query: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Lines, and the cursor behind them. Oldest first there always is one: a log that still grows goes on
+    there. Newest first it is None once the beginning was reached."""
+
+    lines: list[Line]
+    next_offset: int | None
+
+
+async def insert_lines(session: AsyncSession, deployment_id: UUID, lines: Sequence[NewLine]) -> int | None:
+    """Put lines on record, in this order; those that are there already stay. The number of new ones, or None
+    when there is no such deployment (a server's last words after its removal)."""
+    # Until the commit no other batch of this deployment gets an id: a reader's cursor can pass none by.
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(deployment_id), 0))))
+    living = (
+        select(Deployment.id).where(Deployment.id == deployment_id).with_for_update(read=True, key_share=True)
+    )
+    if await session.scalar(living) is None:
+        return None
+    entered = 0
+    for start in range(0, len(lines), BATCH):
+        rows = [_row(deployment_id, line) for line in lines[start : start + BATCH]]
+        new = insert(Line).values(rows).on_conflict_do_nothing(index_elements=["stream", "position"])
+        entered += len((await session.execute(new.returning(Line.id))).all())
+    return entered
+
+
+async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Page:
+    """A page of a deployment's lines, or of one revision's."""
+    query = select(Line).where(Line.deployment_id == deployment_id, Line.kind == wanted.kind)
+    if wanted.revision_id is not None:
+        query = query.where(Line.revision_id == wanted.revision_id)
+    if wanted.level is not None:
+        query = query.where(Line.level == wanted.level)
+    if wanted.query:
+        query = query.where(Line.message.contains(wanted.query, autoescape=True))
+    if wanted.start is not None:
+        query = query.where(Line.at >= wanted.start)
+    if wanted.end is not None:
+        query = query.where(Line.at <= wanted.end)
+    if wanted.offset is not None:
+        query = query.where(Line.id < wanted.offset if wanted.newest_first else Line.id > wanted.offset)
+    query = query.order_by(Line.id.desc() if wanted.newest_first else Line.id).limit(wanted.limit)
+    lines = list(await session.scalars(query))
+    if wanted.newest_first:
+        return Page(lines, lines[-1].id if len(lines) == wanted.limit else None)
+    return Page(lines, lines[-1].id if lines else (wanted.offset or 0))
+
+
+def _row(deployment_id: UUID, line: NewLine) -> dict[str, object]:
+    return {
+        "deployment_id": deployment_id,
+        "revision_id": line.revision_id,
+        "kind": line.kind,
+        "at": line.at,
+        "level": line.level,
+        "message": _storable(line.message),
+        "replica": line.replica,
+        "stream": line.stream,
+        "position": line.position,
+    }
+
+
+def _storable(text: str) -> str:
+    """Postgres takes neither NUL nor half a surrogate pair, and a server may print both."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

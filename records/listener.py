@@ -32,7 +32,9 @@ async def get(session: AsyncSession, workspace_id: UUID, listener_id: UUID) -> L
     return row if row is not None and row.workspace_id == workspace_id else None
 
 
-async def page(session: AsyncSession, workspace_id: UUID, *, limit: int = 20, offset: int = 0) -> list[Listener]:
+async def page(
+    session: AsyncSession, workspace_id: UUID, *, limit: int = 20, offset: int = 0
+) -> list[Listener]:
     """Newest first."""
     query = (
         select(Listener)

@@ -1,5 +1,6 @@
 """Uploads: source archives, from the address that was issued to the bytes that arrived."""
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
@@ -67,3 +68,8 @@ async def find(session: AsyncSession, deployment_id: UUID, object_path: str) -> 
     """The upload behind a path, if the path was issued for this very deployment."""
     query = select(Upload).where(Upload.object_path == object_path, Upload.deployment_id == deployment_id)
     return (await session.scalars(query)).one_or_none()
+
+
+async def without_row(session: AsyncSession, upload_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these ids that no upload has any more: their bytes may go."""
+    return set(upload_ids) - set(await session.scalars(select(Upload.id).where(Upload.id.in_(upload_ids))))

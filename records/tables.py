@@ -1,0 +1,19 @@
+"""Every table in one place, for whoever needs the whole schema: the migrations."""
+
+from records import deployment, event, image, inventory, key, line, listener, revision, upload, workspace
+from records.base import Base
+
+TABLES = (
+    workspace.Workspace,
+    key.ApiKey,
+    deployment.Deployment,
+    revision.Revision,
+    upload.Upload,
+    image.Image,
+    image.Build,
+    inventory.Item,
+    event.Event,
+    line.Line,
+    listener.Listener,
+)
+metadata = Base.metadata

@@ -1,0 +1,65 @@
+"""What tests of every package may ask for: a real Postgres, and databases with our schema in it."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from records.migrations import upgrade
+from tests.postgres import Server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the whole session, started when the first test asks."""
+    server = Server(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_dsn(postgres_server: Server) -> str:
+    """A superuser's address, of the database `postgres`."""
+    return postgres_server.dsn()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_server: Server) -> str:
+    """The name of a database with our schema, for others to be copied from. Nobody stays connected to it."""
+    name = "template_migrated"
+    _execute(postgres_server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    upgrade(postgres_server.dsn(name))
+    return name
+
+
+@pytest.fixture
+def make_database(postgres_server: Server) -> Iterator[Callable[[str], str]]:
+    """Copies of a database, dropped after the test; answers their addresses."""
+    made: list[sql.Identifier] = []
+
+    def make(template: str) -> str:
+        name = f"test_{uuid4().hex[:12]}"
+        made.append(sql.Identifier(name))
+        _execute(
+            postgres_server,
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(made[-1], sql.Identifier(template)),
+        )
+        return postgres_server.dsn(name)
+
+    yield make
+    for name in made:
+        _execute(postgres_server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def database(make_database: Callable[[str], str], migrated: str) -> str:
+    """A fresh database with our schema: for tests that need real commits, or several connections."""
+    return make_database(migrated)
+
+
+def _execute(server: Server, statement: sql.Composed) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(statement)
