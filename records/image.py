@@ -129,18 +129,10 @@ async def start_build(session: AsyncSession, revision_id: UUID) -> None:
 async def finish_build(
     session: AsyncSession, revision_id: UUID, outcome: BuildOutcome, image_id: str | None = None
 ) -> None:
-    """A build ended. One that never began (a plane that found the image at once) is entered here."""
-    end = {
-        "image_id": image_id,
-        "reused": outcome is BuildOutcome.REUSED,
-        "finished_at": now(),
-        "outcome": outcome,
-    }
-    row = insert(Build).values(revision_id=revision_id, started_at=now(), **end)
-    unfinished = Build.finished_at.is_(None)
-    await session.execute(
-        row.on_conflict_do_update(index_elements=["revision_id"], set_=end, where=unfinished)
-    )
+    """A build that began has ended; one that ended stays as it was."""
+    query = update(Build).where(Build.revision_id == revision_id, Build.finished_at.is_(None))
+    reused = outcome is BuildOutcome.REUSED
+    await session.execute(query.values(image_id=image_id, reused=reused, finished_at=now(), outcome=outcome))
 
 
 async def build_of(session: AsyncSession, revision_id: UUID) -> Build | None:

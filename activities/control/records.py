@@ -1,0 +1,171 @@
+"""The control steps over the records: each one transaction, each harmless when it comes twice or late.
+
+A step that finds its deployment or revision gone does nothing: a removal was quicker than a ghost.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.control.sweeps import Nudge, Sweep
+from records import deployment, image, inventory, revision, settle
+from records.event import EventKind, tell
+from records.image import BuildOutcome
+from records.revision import Revision
+from records.session import Sessions
+from workflows.causes import Cause
+from workflows.shapes import (
+    Built,
+    Intent,
+    Keep,
+    Outcome,
+    Progress,
+    Removed,
+    RevisionStatus,
+    Swept,
+    Wish,
+)
+from workflows.steps import ControlSteps
+
+
+class RemovalIncomplete(Exception):
+    """A removal was reported while something was left; the record must not forget it."""
+
+
+class RecordSteps(ControlSteps):
+    """Reads intents and writes outcomes. `public_url` is where the gateway answers; `patience` is how long a
+    wish may wait before a sweep nudges, `stuck` how long a rollout may stand still."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        public_url: str,
+        nudge: Nudge,
+        patience: timedelta = timedelta(seconds=30),
+        stuck: timedelta = timedelta(minutes=10),
+    ) -> None:
+        self._sessions = sessions
+        self._public_url = public_url.rstrip("/")
+        self._sweep = Sweep(sessions, nudge, patience=patience, stuck=stuck)
+
+    @activity.defn
+    async def read_intent(self, deployment_id: UUID) -> Intent:
+        async with self._sessions.begin() as session:
+            return await settle.intent(session, deployment_id)
+
+    @activity.defn
+    async def claim(self, wish: Wish) -> None:
+        async with self._sessions.begin() as session:
+            owner = await deployment.lock(session, wish.deployment_id)
+            row = await revision.hold(session, wish.deployment_id, wish.revision_id, wish.number)
+            if owner is None or row is None:
+                return
+            # Also when the revision has ended meanwhile: its rollout may make things before it hears of that.
+            await inventory.enter(session, wish, owner.plane)
+            await revision.claim(session, row)
+
+    @activity.defn
+    async def advance(self, progress: Progress) -> None:
+        async with self._sessions.begin() as session:
+            row = await revision.hold(session, progress.deployment_id, progress.revision_id, progress.number)
+            if row is None:
+                return
+            moved = await revision.advance(session, row, progress.status, progress.detail)
+            if moved and progress.status is RevisionStatus.BUILDING:
+                await image.start_build(session, row.id)
+
+    @activity.defn
+    async def record_databases(self, wish: Wish) -> None:
+        async with self._sessions.begin() as session:
+            owner = await deployment.lock(session, wish.deployment_id)
+            if owner is not None:
+                await deployment.mark_ready(session, owner)
+
+    @activity.defn
+    async def record_image(self, built: Built) -> None:
+        async with self._sessions.begin() as session:
+            owner = await deployment.lock(session, built.deployment_id)
+            row = await session.get(Revision, built.revision_id, populate_existing=True)
+            if owner is None or row is None:
+                return
+            await image.enter(session, built.image, owner.plane)
+            if row.status.ended:
+                return
+            outcome = BuildOutcome.REUSED if built.image.reused else BuildOutcome.BUILT
+            if row.image_id != built.image.digest:
+                message = f"Image {built.image.digest[:19]} was {outcome} with {built.image.server}."
+                tell(session, owner.id, EventKind.IMAGE_RECORDED, revision=row.key, message=message)
+            row.image_id, row.defaults = built.image.digest, built.image.defaults
+            await image.start_build(session, row.id)
+            await image.finish_build(session, row.id, outcome, built.image.digest)
+            await revision.advance(session, row, RevisionStatus.AWAITING_DEPLOY)
+
+    @activity.defn
+    async def record_outcome(self, outcome: Outcome) -> Outcome:
+        async with self._sessions.begin() as session:
+            row = await revision.hold(session, outcome.deployment_id, outcome.revision_id, outcome.number)
+            if row is None:
+                return outcome
+            new = await revision.end(session, row, outcome.status, outcome.cause)
+            if row.status is RevisionStatus.DEPLOYED:
+                if new:
+                    await self._serve(session, row)
+            else:
+                await inventory.mark_gone(session, row.deployment_id, number=row.number)
+                failed = row.status is RevisionStatus.BUILD_FAILED
+                end = BuildOutcome.FAILED if failed else BuildOutcome.GIVEN_UP
+                await image.finish_build(session, row.id, end)
+            return outcome.model_copy(
+                update={
+                    "status": row.status,
+                    "cause": Cause.model_validate(row.cause) if row.cause else None,
+                }
+            )
+
+    @activity.defn
+    async def record_retired(self, wish: Wish) -> None:
+        async with self._sessions.begin() as session:
+            if await deployment.lock(session, wish.deployment_id) is None:
+                return
+            gone = await inventory.mark_gone(session, wish.deployment_id, below=wish.number)
+            if gone:
+                message = f"{gone} older server processes ended."
+                about = (wish.revision_id, wish.number)
+                tell(session, wish.deployment_id, EventKind.RETIRED, revision=about, message=message)
+
+    @activity.defn
+    async def record_removed(self, removed: Removed) -> None:
+        if removed.left:
+            names = ", ".join(f"{resource.kind} {resource.name}" for resource in removed.left)
+            raise RemovalIncomplete(f"still there: {names}")
+        async with self._sessions.begin() as session:
+            await deployment.lock(session, removed.deployment_id)
+            if await deployment.forget(session, removed.deployment_id):
+                await inventory.mark_gone(session, removed.deployment_id)
+
+    @activity.defn
+    async def images_to_keep(self, plane: str) -> Keep:
+        async with self._sessions.begin() as session:
+            return Keep(plane=plane, digests=await image.collect(session, plane))
+
+    @activity.defn
+    async def nudge_unattended(self, plane: str) -> Swept:
+        return await self._sweep.run(plane)
+
+    async def _serve(self, session: AsyncSession, row: Revision) -> None:
+        owner = await deployment.lock(session, row.deployment_id)
+        assert owner is not None, "the revision is held, so its deployment is there"
+        before = await session.get(Revision, owner.active_revision_id) if owner.active_revision_id else None
+        if before is not None and before.number > row.number:
+            return
+        made_from = await image.get(session, row.image_id, owner.plane) if row.image_id else None
+        await deployment.serve(
+            session,
+            owner,
+            row.key,
+            url=f"{self._public_url}/d/{owner.slug}",
+            image_version=made_from.server if made_from else None,
+        )
