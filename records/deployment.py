@@ -156,6 +156,12 @@ async def get(session: AsyncSession, workspace_id: UUID, deployment_id: UUID) ->
     return row if row is not None and row.workspace_id == workspace_id else None
 
 
+async def by_short(session: AsyncSession, shorts: Collection[str]) -> dict[str, UUID]:
+    """The ids behind the eight digits that planes name deployments by."""
+    query = select(Deployment.short, Deployment.id).where(Deployment.short.in_(shorts))
+    return dict((await session.execute(query)).tuples().all())
+
+
 async def lock(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
     """The row as it is now, and nobody else's to write until the transaction ends. Rows that merely refer to
     it (log lines) may still be added."""
