@@ -1,4 +1,4 @@
-"""What is on record: what is wanted, and what became of it. The only truth there is; workflows are told to look.
+"""What is on record: what is wanted, and what became of it. The only truth; workflows are told to look at it.
 
 One noun a file, the table and the questions asked of it; every function takes a session and none commits.
 Whoever opens the session opens the transaction (`async with sessions.begin() as session`), then nudges.
@@ -9,16 +9,17 @@ Whoever opens the session opens the transaction (`async with sessions.begin() as
 - `key`            `mint() -> str`, `enter(session, workspace_id, name, secret)`, `find(session, secret)`,
                    `listed`, `revoke`
 - `specification`  `Environment` (a sealed map and what was read from it while open), `Change`
-- `deployment`     `fresh_id` -> `create(...)`, `get`, `page(session, workspace_id, Filter(...), limit=, offset=)`,
+- `deployment`     `fresh_id` -> `create(...)`, `get`, `page(session, workspace_id, Filter(...), limit=)`,
                    `patch`, `mark_deleted`, `by_short`, `counts`; errors `NameTaken`, `Deleted`
 - `wish`           `add(session, deployment_id, Change(...))`, `redeploy`, `interrupt` -> `Revision`; errors
                    `Unknown`, `deployment.Deleted`
-- `revision`       `get`, `newest`, `page(..., statuses=)`, `by_number`, `counts`; for the control side `hold`,
-                   then `advance`, `end`, `claim`
-- `upload`         `issue(session, deployment_id, expires_at)`, `store(session, upload_id, size=, sha256=)`, `get`,
-                   `find(session, deployment_id, object_path)`, `without_row`; error `AlreadyStored`
+- `revision`       `get`, `newest`, `page(..., statuses=)`, `by_number`, `counts`; for the control side
+                   `hold`, then `advance`, `end`, `claim`
+- `upload`         `issue(session, deployment_id, expires_at)`, `store(session, upload_id, size=, sha256=)`,
+                   `get`, `find(session, deployment_id, object_path)`, `without_row`; error `AlreadyStored`
 - `event`          `listed(session, deployment_id, after=, limit=, newest_first=)`
-- `line`           `insert_lines(session, deployment_id, [NewLine(...)])`, `page(session, deployment_id, Wanted(...))`
+- `line`           `insert_lines(session, deployment_id, lines)` of `NewLine`, `page(session, deployment_id,
+                   Wanted(...))`
 - `listener`       `get`, `page`
 - `image`          images and builds; `collect` decides what a plane keeps
 - `inventory`      everything ever provisioned: `enter`, `mark_gone`, `listed`, `present`

@@ -1,13 +1,15 @@
 """What tests of every package may ask for: a real Postgres, and databases with our schema in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from records.migrations import upgrade
+from records.session import Sessions, connect
 from tests.postgres import Server
 
 
@@ -33,6 +35,33 @@ def migrated(postgres_server: Server) -> str:
     _execute(postgres_server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     upgrade(postgres_server.dsn(name))
     return name
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: Server, migrated: str) -> str:
+    """A database with our schema for tests that roll back whatever they did."""
+    name = "shared"
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
+    _execute(postgres_server, copy)
+    return postgres_server.dsn(name)
+
+
+@pytest.fixture
+async def ledger(shared_database: str) -> AsyncIterator[Sessions]:
+    """Sessions of one connection whose outer transaction is rolled back, so code under test may commit."""
+    engine = connect(shared_database, pool=1, overflow=0)
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        yield async_sessionmaker(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        await outer.rollback()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def session(ledger: Sessions) -> AsyncIterator[AsyncSession]:
+    """One session of the rolled-back connection."""
+    async with ledger() as made:
+        yield made
 
 
 @pytest.fixture
