@@ -159,7 +159,7 @@ async def get(session: AsyncSession, workspace_id: UUID, deployment_id: UUID) ->
 async def by_short(session: AsyncSession, shorts: Collection[str]) -> dict[str, UUID]:
     """The ids behind the eight digits that planes name deployments by."""
     query = select(Deployment.short, Deployment.id).where(Deployment.short.in_(shorts))
-    return dict((await session.execute(query)).tuples().all())
+    return dict((await session.execute(query)).all())
 
 
 async def lock(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
@@ -285,7 +285,7 @@ async def forget(session: AsyncSession, deployment_id: UUID) -> bool:
 async def counts(session: AsyncSession) -> dict[DeploymentStatus, int]:
     """How many deployments there are, by status."""
     query = select(Deployment.status, func.count()).group_by(Deployment.status)
-    return dict((await session.execute(query)).tuples().all())
+    return dict((await session.execute(query)).all())
 
 
 def _become(session: AsyncSession, row: Deployment, status: DeploymentStatus, message: str) -> None:

@@ -100,6 +100,14 @@ async def page(
     return list(await session.scalars(query.order_by(Revision.number.desc()).limit(limit).offset(offset)))
 
 
+async def by_number(session: AsyncSession, deployment_id: UUID, numbers: Collection[int]) -> dict[int, UUID]:
+    """The ids behind the numbers that planes name revisions by."""
+    query = select(Revision.number, Revision.id).where(
+        Revision.deployment_id == deployment_id, Revision.number.in_(numbers)
+    )
+    return dict((await session.execute(query)).all())
+
+
 async def still_open(
     session: AsyncSession, deployment_id: UUID, *, below: int | None = None
 ) -> list[Revision]:
@@ -115,7 +123,7 @@ async def still_open(
 async def counts(session: AsyncSession) -> dict[RevisionStatus, int]:
     """How many open revisions there are, by status; ended ones are history, and many."""
     query = select(Revision.status, func.count()).where(Revision.status.in_(OPEN)).group_by(Revision.status)
-    return dict((await session.execute(query)).tuples().all())
+    return dict((await session.execute(query)).all())
 
 
 async def hold(session: AsyncSession, deployment_id: UUID, revision_id: UUID, number: int) -> Revision | None:
