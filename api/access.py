@@ -41,7 +41,9 @@ async def tenant(
     async with house.sessions() as session:
         found = await key.find(session, secret)
         if found is None:
-            raise Unauthenticated(f"This API key is unknown or was revoked: {HOW}.", {"WWW-Authenticate": "Bearer"})
+            raise Unauthenticated(
+                f"This API key is unknown or was revoked: {HOW}.", {"WWW-Authenticate": "Bearer"}
+            )
         home = await workspace.get(session, found.workspace_id)
     assert home is not None
     if tenant_id:
@@ -53,6 +55,8 @@ def _check(wanted: str, own: UUID) -> None:
     try:
         same = UUID(wanted) == own
     except ValueError:
-        raise Unacceptable("X-Tenant-Id is not a UUID; leave it out to use the workspace of your API key.") from None
+        raise Unacceptable(
+            "X-Tenant-Id is not a UUID; leave it out to use the workspace of your API key."
+        ) from None
     if not same:
         raise Forbidden(f"This API key has no access to workspace {UUID(wanted)}; it belongs to another one.")

@@ -74,7 +74,9 @@ class RevisionConfig(Body):
     repo_ref: Line | None = None
     langgraph_config_path: Annotated[Line, Field(examples=["langgraph.json"])] | None = None
     image_uri: Line | None = None
-    source_tarball_path: Annotated[Line, Field(description="An `object_path` that upload-url gave out.")] | None = None
+    source_tarball_path: (
+        Annotated[Line, Field(description="An `object_path` that upload-url gave out.")] | None
+    ) = None
 
     @property
     def given(self) -> dict[str, str]:
@@ -93,7 +95,10 @@ class CreateDeployment(Body):
     """A new deployment."""
 
     name: Annotated[
-        Text, Field(description="a-z, 0-9 and `-`, starting with a letter; part of the URL.", examples=["echo-agent"])
+        Text,
+        Field(
+            description="a-z, 0-9 and `-`, starting with a letter; part of the URL.", examples=["echo-agent"]
+        ),
     ]
     source: SourceKind
     source_config: SourceConfig

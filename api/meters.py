@@ -21,11 +21,19 @@ class Meters:
             buckets=LATENCIES,
             registry=self.registry,
         )
-        self.uploaded = Counter(f"{PREFIX}uploaded_bytes", "Bytes of archives taken in.", registry=self.registry)
+        self.uploaded = Counter(
+            f"{PREFIX}uploaded_bytes", "Bytes of archives taken in.", registry=self.registry
+        )
         self.nudges_failed = Counter(
-            f"{PREFIX}nudges_failed", "Nudges that did not reach Temporal; the sweep makes up.", registry=self.registry
+            f"{PREFIX}nudges_failed",
+            "Nudges that did not reach Temporal; the sweep makes up.",
+            registry=self.registry,
         )
         self.deployments = Gauge(f"{PREFIX}deployments", "Deployments.", ["status"], registry=self.registry)
         self.revisions = Gauge(f"{PREFIX}revisions", "Revisions.", ["status"], registry=self.registry)
-        self.database_up = Gauge(f"{PREFIX}database_up", "Whether the database answers.", registry=self.registry)
-        self.temporal_up = Gauge(f"{PREFIX}temporal_up", "Whether Temporal was reached.", registry=self.registry)
+        self.database_up = Gauge(
+            f"{PREFIX}database_up", "Whether the database answers.", registry=self.registry
+        )
+        self.temporal_up = Gauge(
+            f"{PREFIX}temporal_up", "Whether Temporal was reached.", registry=self.registry
+        )

@@ -57,10 +57,14 @@ class Nudger:
     async def look(self, deployment_id: UUID, *, plane: str, workspace: str, name: str) -> None:
         """Signal the deployment's workflow, and start it if it does not run. Never raises."""
         try:
-            await asyncio.wait_for(self._signal(deployment_id, plane, workspace, name), PATIENCE.total_seconds())
+            await asyncio.wait_for(
+                self._signal(deployment_id, plane, workspace, name), PATIENCE.total_seconds()
+            )
         except Exception as error:
             self._meters.nudges_failed.inc()
-            log.warning("nudge failed", deployment=str(deployment_id), error=f"{type(error).__name__}: {error}")
+            log.warning(
+                "nudge failed", deployment=str(deployment_id), error=f"{type(error).__name__}: {error}"
+            )
 
     async def _signal(self, deployment_id: UUID, plane: str, workspace: str, name: str) -> None:
         if self._client is None:

@@ -46,7 +46,9 @@ def check(spec: Spec, source: SourceKind) -> None:
         if field in NUMBERS:
             _number(spec, field, NUMBERS[field], source)
         elif field in WHOLE:
-            bounds = LOCAL_SCALE if field == "min_scale" and source != SourceKind.EXTERNAL_DOCKER else WHOLE[field]
+            bounds = (
+                LOCAL_SCALE if field == "min_scale" and source != SourceKind.EXTERNAL_DOCKER else WHOLE[field]
+            )
             _whole(value, field, bounds, source)
         else:
             _shape(value, field, source)
@@ -76,7 +78,9 @@ def _whole(value: Any, field: str, bounds: tuple[int, int], source: SourceKind) 
 
 
 def _shape(value: Any, field: str, source: SourceKind) -> None:
-    if field in MAPS and not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
+    if field in MAPS and not (
+        isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    ):
         raise _wrong(field, "must be an object of texts", source)
     if field in LISTS and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
         raise _wrong(field, "must be a list of objects", source)
@@ -86,7 +90,7 @@ def _shape(value: Any, field: str, source: SourceKind) -> None:
         for item in value:
             name = item.get("name")
             if not isinstance(name, str) or len(name) > 253 or not SUBDOMAIN.fullmatch(name):
-                raise _wrong(field, "must name Kubernetes secrets: [{\"name\": \"...\"}]", source)
+                raise _wrong(field, 'must name Kubernetes secrets: [{"name": "..."}]', source)
 
 
 def _ordered(spec: Spec, source: SourceKind) -> None:
@@ -103,8 +107,8 @@ def check_flavour(spec: Spec | None, flavour: Flavour) -> None:
     replicas = (spec or {}).get("min_scale") or 1
     if flavour == Flavour.INMEM and replicas > 1:
         raise SourceConfiguration(
-            f"source_config.resource_spec.min_scale is {replicas:g}, but GRAPHYARD_SERVER=inmem keeps its state "
-            "in one process; use 1, or the server 'pg'."
+            f"source_config.resource_spec.min_scale is {replicas:g}, but GRAPHYARD_SERVER=inmem keeps its "
+            "state in one process; use 1, or the server 'pg'."
         )
 
 

@@ -79,7 +79,9 @@ class Storage:
         async for chunk in chunks:
             size += len(chunk)
             if size > self._most:
-                raise TooLarge(f"The archive is larger than {self._most:,} bytes, the most that is taken here.")
+                raise TooLarge(
+                    f"The archive is larger than {self._most:,} bytes, the most that is taken here."
+                )
             buffer += chunk
             if len(buffer) >= len(GZIP) and position == 0 and not buffer.startswith(GZIP):
                 raise Unacceptable("The body is not a gzip file; send the source as a .tar.gz archive.")
@@ -92,5 +94,10 @@ class Storage:
         if position == 0 and not buffer.startswith(GZIP):
             raise Unacceptable("The body is not a gzip file; send the source as a .tar.gz archive.")
         await asyncio.to_thread(write, bytes(buffer))
-        await asyncio.to_thread(lambda: (file.flush(), os.fsync(file.fileno())))
+        await asyncio.to_thread(_sync, file)
         return size, digest.hexdigest()
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

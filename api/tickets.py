@@ -40,7 +40,9 @@ class Tickets:
     def check(self, upload_id: UUID, expires: str | None, signature: str | None) -> None:
         """Refuse a request without a valid signature of ours."""
         if not expires or not signature or not (expires.isascii() and expires.isdigit()) or len(expires) > 12:
-            raise Forbidden("This upload address is incomplete: it needs the expires and signature it was issued with.")
+            raise Forbidden(
+                "This upload address is incomplete: it needs the expires and signature it was issued with."
+            )
         if not hmac.compare_digest(signature.encode(), self._sign(upload_id, int(expires)).encode()):
             raise Forbidden("This upload address was not issued here: its signature does not fit.")
         if int(expires) < time.time():

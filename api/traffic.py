@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class Traffic:
-    """A middleware that knows the route a request took. It logs no query and no header: they may be secret."""
+    """A middleware that knows the route a request took. Queries and headers may be secret: not logged."""
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self.app = app
@@ -39,7 +39,7 @@ class Traffic:
                 await self.app(scope, receive, watched)
             except Exception as error:
                 if code:
-                    log.error("answer broken off", path=scope["path"], exc_info=error)
+                    log.exception("answer broken off", path=scope["path"])
                     raise
                 await failure(error, scope["path"])(scope, receive, watched)
             finally:
@@ -51,4 +51,6 @@ class Traffic:
         self.meters.requests.labels(method, route, str(code or "aborted")).inc()
         self.meters.latency.labels(method, route).observe(first)
         if route not in ANONYMOUS:
-            log.info("answered", method=method, path=scope["path"], status=code, took_ms=round(first * 1000, 1))
+            log.info(
+                "answered", method=method, path=scope["path"], status=code, took_ms=round(first * 1000, 1)
+            )

@@ -88,6 +88,7 @@ async def listed(
     *,
     after: int = 0,
     limit: int = 100,
+    offset: int = 0,
     newest_first: bool = False,
 ) -> list[Event]:
     """Events with an id above `after`, oldest first unless told otherwise."""
@@ -97,5 +98,6 @@ async def listed(
         .where(Event.deployment_id == deployment_id, Event.id > after)
         .order_by(order)
         .limit(limit)
+        .offset(offset)
     )
     return list(await session.scalars(query))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
 
@@ -28,3 +29,8 @@ def upgrade(database_url: str) -> None:
             command.upgrade(configuration(connection), "head")
     finally:
         engine.dispose()
+
+
+def newest() -> str | None:
+    """The schema this code needs, as `alembic_version` names it."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()

@@ -1,0 +1,174 @@
+"""The control plane's API: its parts are built here and nowhere else.
+
+It serves without Temporal (wishes are kept, the sweep finds them) and says so politely without a database.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from types import FrameType
+
+import telemetry
+import temporal
+import uvicorn
+from fastapi import FastAPI
+
+from api import (
+    deployments,
+    events,
+    health,
+    integrations,
+    internal,
+    listeners,
+    logs,
+    problems,
+    registry,
+    revisions,
+    uploads,
+)
+from api.meters import Meters
+from api.nudge import Nudger
+from api.parts import Parts
+from api.storage import Storage
+from api.tickets import Tickets
+from api.tidy import keep_tidy
+from api.traffic import Traffic
+from records.session import connect, sessions
+from sealing import Keyring
+from settings import Settings
+
+LARGEST_BODY = 4 << 20
+PUBLIC = (
+    deployments.router,
+    revisions.router,
+    uploads.router,
+    registry.router,
+    events.router,
+    logs.router,
+    listeners.router,
+    integrations.router,
+)
+TAGS = [
+    {"name": "deployments", "description": "What is kept running, by name."},
+    {"name": "revisions", "description": "One wish for a deployment each, and what became of it."},
+    {"name": "uploads", "description": "Source archives on their way in."},
+    {"name": "registry", "description": "Images that were built elsewhere."},
+    {"name": "events", "description": "The timeline of a deployment, to read or to follow."},
+    {"name": "logs", "description": "What builds and servers wrote."},
+    {"name": "listeners", "description": "Data planes in other clusters."},
+    {"name": "integrations", "description": "Code hosts."},
+    {"name": "health", "description": "For machines that watch this one."},
+]
+DESCRIPTION = """
+The deployment API that the official `langgraph` CLI speaks, served by your own machine.
+
+Every call needs a workspace's key as `X-Api-Key` (or `Authorization: Bearer`). Lists are paged with `limit`
+and `offset`. A refusal is `{"detail": "<a sentence>"}`; a malformed request is a 422 with a list of fields.
+The same paths answer below `/api-host`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app; its parts live as long as its lifespan."""
+    meters, closing = Meters(), asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _parts(settings, meters, closing) as parts:
+            app.state.parts = parts
+            yield
+
+    app = FastAPI(
+        title="Graphyard",
+        version=metadata.version("graphyard") if _installed() else "0",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        strict_content_type=False,
+        max_body_size=LARGEST_BODY,
+    )
+    app.state.closing = closing
+    problems.install(app)
+    app.add_middleware(Traffic, meters=meters)
+    for router in PUBLIC:
+        app.include_router(router)
+        app.include_router(router, prefix="/api-host", include_in_schema=False)
+    app.include_router(health.router)
+    app.include_router(health.router, prefix="/api-host", include_in_schema=False)
+    app.include_router(internal.router, include_in_schema=False)
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve on the Unix socket until told to stop."""
+    telemetry.configure(settings)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        uds=str(settings.api_socket),
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    Door(config, app.state.closing).run()
+
+
+class Door(uvicorn.Server):
+    """A server whose open streams hear at once that it stops, and whose socket only we may open."""
+
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.config.uds:
+            os.chmod(self.config.uds, 0o600)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._closing.set()
+        super().handle_exit(signal.Signals(sig), frame)
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> AsyncIterator[Parts]:
+    keyring = Keyring.load(settings.sealing_keys)
+    engine = connect(settings.database_url.get_secret_value())
+    made = sessions(engine)
+    folder = settings.home / "uploads"
+    storage = Storage(folder, keyring, settings.upload_bytes)
+    storage.prepare()
+    nudger = Nudger(lambda: temporal.connect(settings), meters)
+    nudger.start()
+    tidying = asyncio.create_task(keep_tidy(folder, made), name="tidy archives")
+    try:
+        yield Parts(
+            settings=settings,
+            engine=engine,
+            sessions=made,
+            keyring=keyring,
+            nudger=nudger,
+            meters=meters,
+            tickets=Tickets.load(settings.sealing_keys),
+            storage=storage,
+            closing=closing,
+        )
+    finally:
+        closing.set()
+        tidying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tidying
+        await nudger.stop()
+        await engine.dispose()
+
+
+def _installed() -> bool:
+    return any(True for _ in metadata.distributions(name="graphyard"))
