@@ -52,7 +52,7 @@ class Sweep:
 
 def _sentence(living: int, nudged: list[Waiting], failed: int) -> str:
     """Such as "412 deployments, 1 nudged: my-agent waited 70 s"."""
-    sentence = f"{living} deployments, {len(nudged)} nudged"
+    sentence = f"{living} deployment{'' if living == 1 else 's'}, {len(nudged)} nudged"
     waits = [
         f"{found.deployment.name} waited {round((now() - found.since).total_seconds())} s" for found in nudged
     ]

@@ -1,0 +1,81 @@
+"""The sweep nudges what waited too long, tells it in a sentence, and lets no failure hide another wish."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.control.records import RecordSteps
+from records.base import now
+from records.deployment import Deployment
+from records.session import Sessions
+from tests.rows import a_deployment, a_revision
+
+PLANE = "swept"
+
+
+class Nudges:
+    """Remembers whom it nudged; refuses one if told to."""
+
+    def __init__(self) -> None:
+        self.seen: list[UUID] = []
+        self.refuses: str | None = None
+
+    async def __call__(self, row: Deployment) -> None:
+        if row.name == self.refuses:
+            raise ConnectionError("Temporal is away")
+        self.seen.append(row.id)
+
+
+@pytest.fixture
+def nudges() -> Nudges:
+    return Nudges()
+
+
+@pytest.fixture
+def steps(ledger: Sessions, nudges: Nudges) -> RecordSteps:
+    return RecordSteps(ledger, public_url="http://here", nudge=nudges)
+
+
+async def waits(session: AsyncSession, name: str, seconds: float) -> Deployment:
+    owner = await a_deployment(session, name=name, plane=PLANE)
+    row = await a_revision(session, owner)
+    row.created_at = now() - timedelta(seconds=seconds)
+    await session.commit()
+    return owner
+
+
+async def test_all_is_well(steps: RecordSteps, nudges: Nudges, session: AsyncSession) -> None:
+    await waits(session, "fresh", 1)
+    swept = await steps.nudge_unattended(PLANE)
+    assert (swept.deployments, swept.nudged, nudges.seen) == (1, 0, [])
+    assert swept.sentence == "1 deployment, 0 nudged"
+
+
+async def test_one_waited(steps: RecordSteps, nudges: Nudges, session: AsyncSession) -> None:
+    await waits(session, "fresh", 1)
+    late = await waits(session, "my-agent", 70)
+    swept = await steps.nudge_unattended(PLANE)
+    assert (swept.deployments, swept.nudged, nudges.seen) == (2, 1, [late.id])
+    assert swept.sentence == "2 deployments, 1 nudged: my-agent waited 70 s"
+
+
+async def test_many_waited(steps: RecordSteps, nudges: Nudges, session: AsyncSession) -> None:
+    late = [await waits(session, f"agent-{wait}", wait) for wait in (100, 90, 80, 70, 60)]
+    swept = await steps.nudge_unattended(PLANE)
+    assert nudges.seen == [row.id for row in late]
+    assert swept.sentence == (
+        "5 deployments, 5 nudged: agent-100 waited 100 s, agent-90 waited 90 s, agent-80 waited 80 s, 2 more"
+    )
+
+
+async def test_one_that_fails_does_not_stop_the_others(
+    steps: RecordSteps, nudges: Nudges, session: AsyncSession
+) -> None:
+    nudges.refuses = "first"
+    await waits(session, "first", 80)
+    late = await waits(session, "second", 70)
+    swept = await steps.nudge_unattended(PLANE)
+    assert (swept.nudged, nudges.seen) == (1, [late.id])
+    assert swept.sentence == "2 deployments, 1 nudged: second waited 70 s; 1 could not be nudged"
