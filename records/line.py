@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func, select
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -38,6 +38,7 @@ class Line(Base):
         Index(None, "deployment_id", "kind", "id"),
         Index(None, "revision_id", "kind", "id"),
         Index(None, "deployment_id", "kind", "at"),
+        Index(None, "at", postgresql_using="brin"),
     )
 
     id: Mapped[Counter]
@@ -128,6 +129,13 @@ async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Pa
     if wanted.newest_first:
         return Page(lines, lines[-1].id if len(lines) == wanted.limit else None)
     return Page(lines, lines[-1].id if lines else (wanted.offset or 0))
+
+
+async def forget(session: AsyncSession, before: datetime, *, limit: int = 20_000) -> int:
+    """Drop lines older than a moment, at most so many at once; how many went."""
+    old = select(Line.id).where(Line.at < before).limit(limit).scalar_subquery()
+    gone = await session.execute(delete(Line).where(Line.id.in_(old)).returning(Line.id))
+    return len(gone.all())
 
 
 def _row(deployment_id: UUID, line: NewLine) -> dict[str, object]:

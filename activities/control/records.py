@@ -35,8 +35,11 @@ class RemovalIncomplete(Exception):
 
 
 class RecordSteps(ControlSteps):
-    """Reads intents and writes outcomes. `public_url` is where the gateway answers; `patience` is how long a
-    wish may wait before a sweep nudges, `stuck` how long a rollout may stand still."""
+    """Reads intents and writes outcomes.
+
+    `public_url` is where the gateway answers, `patience` how long a wish may wait before a sweep nudges,
+    `stuck` how long a rollout may stand still, `keep_lines` how long log lines stay.
+    """
 
     def __init__(
         self,
@@ -46,10 +49,11 @@ class RecordSteps(ControlSteps):
         nudge: Nudge,
         patience: timedelta = timedelta(seconds=30),
         stuck: timedelta = timedelta(minutes=10),
+        keep_lines: timedelta = timedelta(days=30),
     ) -> None:
         self._sessions = sessions
         self._public_url = public_url.rstrip("/")
-        self._sweep = Sweep(sessions, nudge, patience=patience, stuck=stuck)
+        self._sweep = Sweep(sessions, nudge, patience=patience, stuck=stuck, keep_lines=keep_lines)
 
     @activity.defn
     async def read_intent(self, deployment_id: UUID) -> Intent:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from records import waiting
+from records import line, waiting
 from records.base import now
 from records.deployment import Deployment
 from records.session import Sessions
@@ -25,19 +25,30 @@ log = structlog.get_logger()
 
 
 class Sweep:
-    """Finds deployments of one plane that nobody looked at in time."""
+    """Finds deployments of one plane that nobody looked at in time, and drops log lines past their time."""
 
-    def __init__(self, sessions: Sessions, nudge: Nudge, *, patience: timedelta, stuck: timedelta) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        nudge: Nudge,
+        *,
+        patience: timedelta,
+        stuck: timedelta,
+        keep_lines: timedelta,
+    ) -> None:
         self._sessions = sessions
         self._nudge = nudge
         self._patience = patience
         self._stuck = stuck
+        self._keep_lines = keep_lines
 
     async def run(self, plane: str) -> Swept:
         """Nudge them all; one that cannot be nudged does not keep the others waiting."""
         async with self._sessions() as session:
             living = await waiting.living(session, plane)
             late = await waiting.overdue(session, plane, patience=self._patience, stuck=self._stuck)
+        async with self._sessions.begin() as session:
+            await line.forget(session, now() - self._keep_lines)
         nudged, failed = [], 0
         for found in late:
             try:

@@ -121,6 +121,14 @@ async def test_filters(session: AsyncSession, narrowed: dict[str, Any], expected
     assert await positions(session, owner, **narrowed) == expected
 
 
+async def test_lines_past_their_time_go_a_few_at_a_time(session: AsyncSession) -> None:
+    owner = (await a_deployment(session)).id
+    await line.insert_lines(session, owner, lines(6))
+    moment = START + timedelta(seconds=4)
+    assert [await line.forget(session, moment, limit=3) for _ in range(3)] == [3, 1, 0]
+    assert await positions(session, owner) == [4, 5]
+
+
 async def test_a_reader_passes_no_line_that_commits_late(database: str) -> None:
     """Ids are given out before a commit: without the lock the second batch would be read first, and a
     cursor behind it would never see the first one."""

@@ -143,6 +143,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_log_lines')),
     sa.UniqueConstraint('stream', 'position', name=op.f('uq_log_lines_stream_position'))
     )
+    op.create_index(op.f('ix_log_lines_at'), 'log_lines', ['at'], unique=False, postgresql_using='brin')
     op.create_index(op.f('ix_log_lines_deployment_id_kind_at'), 'log_lines', ['deployment_id', 'kind', 'at'], unique=False)
     op.create_index(op.f('ix_log_lines_deployment_id_kind_id'), 'log_lines', ['deployment_id', 'kind', 'id'], unique=False)
     op.create_index(op.f('ix_log_lines_revision_id_kind_id'), 'log_lines', ['revision_id', 'kind', 'id'], unique=False)
@@ -217,6 +218,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_log_lines_revision_id_kind_id'), table_name='log_lines')
     op.drop_index(op.f('ix_log_lines_deployment_id_kind_id'), table_name='log_lines')
     op.drop_index(op.f('ix_log_lines_deployment_id_kind_at'), table_name='log_lines')
+    op.drop_index(op.f('ix_log_lines_at'), table_name='log_lines', postgresql_using='brin')
     op.drop_table('log_lines')
     op.drop_index(op.f('ix_events_deployment_id_id'), table_name='events')
     op.drop_table('events')

@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.control.records import RecordSteps
+from records import line
 from records.base import now
 from records.deployment import Deployment
+from records.line import LogKind, NewLine, Wanted
 from records.session import Sessions
 from tests.rows import a_deployment, a_revision
 
@@ -68,6 +70,17 @@ async def test_many_waited(steps: RecordSteps, nudges: Nudges, session: AsyncSes
     assert swept.sentence == (
         "5 deployments, 5 nudged: agent-100 waited 100 s, agent-90 waited 90 s, agent-80 waited 80 s, 2 more"
     )
+
+
+async def test_old_lines_go(steps: RecordSteps, session: AsyncSession) -> None:
+    owner = await a_deployment(session, plane=PLANE)
+    for position, days in enumerate((31, 29)):
+        shipped = NewLine(LogKind.DEPLOY, now() - timedelta(days=days), "hello", "s", position)
+        await line.insert_lines(session, owner.id, [shipped])
+    await session.commit()
+    await steps.nudge_unattended(PLANE)
+    page = await line.page(session, owner.id, Wanted(LogKind.DEPLOY))
+    assert [row.position for row in page.lines] == [1]
 
 
 async def test_one_that_fails_does_not_stop_the_others(
