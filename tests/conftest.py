@@ -13,6 +13,9 @@ from records.session import Sessions, connect
 from tests.postgres import Server
 
 
+pytest_plugins = ["tests.stack"]
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the whole session, started when the first test asks."""

@@ -51,6 +51,10 @@ class Home:
         return self.root / "run" / "api.sock"
 
     @property
+    def supervisor_socket(self) -> Path:
+        return self.root / "run" / "supervisor.sock"
+
+    @property
     def up_lock(self) -> Path:
         return self.root / "run" / "up.lock"
 
@@ -74,7 +78,7 @@ class Home:
             )
         place = next(path for path in (self.root, *self.root.parents) if path.exists())
         if self.root.exists():
-            self._check_owner()
+            self.check_owner()
             self._check_ours()
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             raise Trouble(
@@ -88,7 +92,10 @@ class Home:
                 " free some space, or set GRAPHYARD_HOME to a directory on another disk."
             )
 
-    def _check_owner(self) -> None:
+    def check_owner(self) -> None:
+        """Refuse somebody else's stack: what we write there, its owner could no longer read."""
+        if not self.root.exists():
+            return
         owner, me = self.root.stat().st_uid, os.geteuid()
         if owner != me:
             raise Trouble(
@@ -114,13 +121,19 @@ class Home:
         for part in (*OPEN, *CLOSED):
             (self.root / part).mkdir(mode=0o700 if part in CLOSED else 0o755, parents=True, exist_ok=True)
 
+    def check_purgeable(self) -> None:
+        """Refuse to remove what is not a stack's home but, say, somebody's documents."""
+        self.check_owner()
+        if self.root.exists() and not (self.exists or self.started):
+            raise Trouble(
+                f"The directory {self.root} does not look like a stack's home and is left alone: set GRAPHYARD_HOME to"
+                " the home you mean."
+            )
+
     def purge(self) -> None:
-        """Remove all of it, if it is a stack's home and not, say, somebody's documents."""
-        if not self.root.exists():
-            return
-        self._check_owner()
-        if not (self.exists or self.started):
-            raise Trouble(f"The directory {self.root} does not look like a stack's home and is left alone.")
+        """Remove all of it; images are sealed read-only, so their directories are opened first."""
+        for directory, _, _ in os.walk(self.root):
+            os.chmod(directory, 0o700)
         shutil.rmtree(self.root)
 
 
@@ -129,14 +142,3 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"user {uid}"
-
-
-def write_private(path: Path, text: str) -> bool:
-    """Put `text` into a file only its owner reads, whole or not at all; false when it was there already."""
-    if path.is_file() and path.read_text() == text:
-        return False
-    fresh = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
-    return True

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from deploy.embedded.home import write_private
+from dataplane.local.programs import write_private
 from deploy.embedded.troubles import Trouble
 
 DEFAULT_PORT = 4747
@@ -71,7 +71,9 @@ class Stack:
         """This stack with what the environment says now; what it does not say stays as it was."""
         said = environ.get("GRAPHYARD_PORT", "")
         if said and not (said.isascii() and said.isdigit() and 0 < int(said) < 65536):
-            raise Trouble(f"GRAPHYARD_PORT is {said!r} and has to be a number from 1 to 65535: set it to a free port.")
+            raise Trouble(
+                f"GRAPHYARD_PORT is {said!r} and has to be a number from 1 to 65535: set it to a free port."
+            )
         return replace(
             self,
             port=int(said) if said else self.port,

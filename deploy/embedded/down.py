@@ -1,0 +1,43 @@
+"""`graphyard down`: everything ends, those that use others first; what is on disk stays."""
+
+import asyncio
+import os
+import signal
+import time
+
+from dataplane.local.supervisor import Supervisor
+from deploy.embedded.daemon import Daemon
+from deploy.embedded.home import Home
+from deploy.embedded.orphans import clear
+from deploy.embedded.troubles import Trouble
+
+ORDER = (("keeper",), ("caddy",), ("worker",), ("api",), (), ("temporal", "postgres"))
+"""Wave by wave; the empty one is everything that belongs to deployments."""
+
+
+async def down(home: Home, supervisor: Supervisor, daemon: Daemon) -> int:
+    """End whatever of this stack lives; how many processes that were."""
+    count = 0
+    if not await supervisor.alive():
+        # A keeper that is about to start another supervisord would undo all this.
+        if keeper := daemon.keeper():
+            os.kill(keeper, signal.SIGTERM)
+            count += 1
+    if await supervisor.alive():
+        count += await end(supervisor)
+    return count + await clear(home)
+
+
+async def end(supervisor: Supervisor) -> int:
+    """End every program in order, then their daemon."""
+    running = [name for name, seen in (await supervisor.all_states()).items() if seen.pid]
+    named = {name for wave in ORDER for name in wave}
+    for wave in ORDER:
+        await supervisor.stop([name for name in running if name in wave or (not wave and name not in named)])
+    await supervisor.shutdown()
+    deadline = time.monotonic() + 15
+    while await supervisor.alive():
+        if time.monotonic() > deadline:
+            raise Trouble("The supervisor does not end: run `graphyard down` again.")
+        await asyncio.sleep(0.05)
+    return len(running)

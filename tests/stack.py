@@ -1,0 +1,146 @@
+"""A whole real stack of its own in a directory that goes away: brought up by `graphyard up`, as a user would.
+
+One per test session, because it takes ten seconds; tests that break it put it right again (`up`) or take a
+stack of their own (`fresh_stack`).
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from dataplane.local.supervisor import Supervisor
+from deploy.embedded import secrets
+from deploy.embedded.home import Home
+from deploy.embedded.ports import Stack as Held
+from workflows import names
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+class Stack:
+    """One running stack, and the hands to break and mend it."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self._settings = {"GRAPHYARD_HOME": str(home), "GRAPHYARD_PORT": str(free_port()), **(settings or {})}
+        self._supervisor = Supervisor(home)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a shell that has this stack as its own."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHYARD_")}
+        return {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **self._settings}
+
+    @property
+    def held(self) -> Held:
+        """What its stack.json says."""
+        return Held.load(self.home / "stack.json")
+
+    @property
+    def url(self) -> str:
+        return self.held.url
+
+    @property
+    def tenant_id(self) -> str:
+        return self.held.tenant_id
+
+    @property
+    def temporal_address(self) -> str:
+        return self.held.temporal
+
+    @property
+    def api_key(self) -> str:
+        return (self.home / "secrets" / "api-key").read_text().strip()
+
+    @property
+    def postgres_admin_dsn(self) -> str:
+        return secrets.settle(Home(self.home)).admin_dsn(self.held.ports["postgres"])
+
+    def graphyard(self, *words: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run one `graphyard` command against it; with `check`, a failure is an assertion with all it said."""
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "deploy.cli", *words],
+            env={**self.env, "PYTHONPATH": str(CHECKOUT), **settings},
+            cwd=self.home.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, f"graphyard {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+    def up(self) -> str:
+        return self.graphyard("up", "--no-example").stdout
+
+    def down(self) -> str:
+        return self.graphyard("down").stdout
+
+    async def pid(self, part: str, deployment: str | None = None) -> int:
+        """Of api, worker, temporal, postgres, caddy, keeper, supervisord, or a deployment's valkey."""
+        if part == "supervisord":
+            return int((self.home / "run" / "supervisord.pid").read_text())
+        if part == "valkey":
+            assert deployment is not None, "which deployment's valkey?"
+            part = names.redis(UUID(deployment))
+        state = await self._supervisor.state(part)
+        return state.pid if state else 0
+
+    async def kill(self, part: str, deployment: str | None = None) -> int:
+        """Kill -9 one part; waits until it has a pid to kill, and answers that pid."""
+        async with asyncio.timeout(30):
+            while not (pid := await self.pid(part, deployment)):
+                await asyncio.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def remove(self) -> None:
+        self.graphyard("down", "--purge")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A stack for as long as the generator lives. Not under pytest's own directory: its paths are too long."""
+    directory = Path(tempfile.mkdtemp(prefix="gy-"))
+    stack = Stack(directory / "home", settings)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.remove()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The session's stack, without any deployment at first."""
+    yield from running()
+
+
+@pytest.fixture
+def fresh_stack() -> Iterator[Stack]:
+    """A stack for this test alone."""
+    yield from running()
+
+
+@pytest.fixture
+def stack_with_registry() -> Iterator[Stack]:
+    """A stack that hands out the token of a registry."""
+    yield from running(
+        {"GRAPHYARD_REGISTRY_URL": "127.0.0.1:5000/graphyard", "GRAPHYARD_REGISTRY_TOKEN": "none"}
+    )
