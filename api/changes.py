@@ -93,9 +93,7 @@ async def revise(session: AsyncSession, owner: Deployment, wished: Wished) -> Re
 
 
 def remember(owner: Deployment, wished: Wished) -> None:
-    """Keep for the first revision what was set before there was anything to make one from."""
-    owner.source_config = merged(owner.source_config, wished.source_config)
-    owner.source_revision_config = merged(owner.source_revision_config, wished.source_revision_config)
+    """Keep variables for the first revision; so far there is nothing to make one from."""
     if wished.environment is not None:
         owner.use(wished.environment)
 

@@ -139,7 +139,7 @@ async def patch(
         _check_patch(row, body)
         wished = await changes.check(session, house, row, body)
         if changes.makes_revision(body):
-            if row.latest_revision_id is None and not body.source_revision_config:
+            if row.latest_revision_id is None and not wished.source_revision_config:
                 changes.remember(row, wished)
             else:
                 await changes.revise(session, row, wished)

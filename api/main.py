@@ -30,6 +30,7 @@ from api import (
     revisions,
     uploads,
 )
+from api.limit import Limit
 from api.meters import Meters
 from api.nudge import Nudger
 from api.parts import Parts
@@ -90,10 +91,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         strict_content_type=False,
-        max_body_size=LARGEST_BODY,
     )
     app.state.closing = closing
     problems.install(app)
+    app.add_middleware(Limit, most=LARGEST_BODY, spared=uploads.PLACE)
     app.add_middleware(Traffic, meters=meters)
     for router in PUBLIC:
         app.include_router(router)

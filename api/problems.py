@@ -131,8 +131,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         detail = f"There is nothing at {request.method} {request.url.path}; the API's paths are at /docs."
     elif error.status_code == 405:
         detail = f"{request.method} is not possible on {request.url.path}."
-    elif error.status_code == 413:
-        detail = "The body is too large for this path."
     return answer(error.status_code, detail, dict(error.headers or {}))
 
 
