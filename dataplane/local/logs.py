@@ -15,10 +15,11 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import watchfiles
@@ -28,6 +29,7 @@ from dataplane.local.trail import BACKUPS, Mark, Trail
 from workflows.lines import MOST_BYTES, MOST_LINES, Kind, Line
 
 log = structlog.get_logger()
+Result = TypeVar("Result")
 
 NAME = re.compile(r"(deploy)/([0-9a-f]{8})/(\d{1,9})-(\d{1,3})\.log|(build)/([0-9a-f]{8})/(\d{1,9})\.log")
 BACKUP = re.compile(r"\.\d$")
@@ -75,21 +77,21 @@ class Tailer:
         self._stale = False
         self._wake = asyncio.Event()
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Batches for ever, each as soon as there is at least one line."""
         for kind in ("deploy", "build"):
             (self._logs / kind).mkdir(parents=True, exist_ok=True)
         watching = asyncio.create_task(self._watch())
         try:
-            active = await asyncio.to_thread(self._look)
+            active = await _whole(self._look)
             # Once more soon: what is written before the watch stands would wait for the next look around.
             looked = time.monotonic() - self._look_around + 1
             while True:
-                batch = await asyncio.to_thread(self._collect, active)
+                batch = await _whole(self._collect, active)
                 if batch.lines:
                     yield batch
                 if self._unsaved and (not batch.lines or time.monotonic() - self._saved_at > SAVE_EVERY):
-                    await asyncio.to_thread(self._save)
+                    await _whole(self._save)
                 if not batch.lines:
                     await self._sleep(active, looked)
                 self._wake.clear()
@@ -97,7 +99,7 @@ class Tailer:
                 active |= touched
                 if self._stale or time.monotonic() - looked >= self._look_around:
                     self._stale = False
-                    active |= await asyncio.to_thread(self._look)
+                    active |= await _whole(self._look)
                     looked = time.monotonic()
         finally:
             watching.cancel()
@@ -229,10 +231,24 @@ class Tailer:
         """Not synced to disk: after a power cut the lines since are sent again, under the same names."""
         self._unsaved, self._saved_at = False, time.monotonic()
         marks = {name: asdict(mark) for name, mark in sorted(self._marks.items())}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._file.with_name(self._file.name + ".new")
-        fresh.write_text(json.dumps(marks))
-        fresh.replace(self._file)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps(marks))
+            fresh.replace(self._file)
+        except OSError as error:
+            self._unsaved = True
+            log.warning("log marks not saved", file=str(self._file), error=str(error))
+
+
+async def _whole(function: Callable[..., Result], *args: object) -> Result:
+    """In a thread, and to its end: whoever is cancelled meanwhile must not close files under it."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _load(file: Path) -> dict[str, Mark]:

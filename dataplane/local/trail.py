@@ -8,6 +8,7 @@ files are known again by inode and first bytes, never by name.
 
 import hashlib
 import os
+import stat
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Part:
     def read(self, offset: int) -> bytes:
         return os.pread(self.fd, CHUNK, offset)
 
-    def stat(self) -> os.stat_result:
+    def seen(self) -> os.stat_result:
         return os.fstat(self.fd)
 
     def known(self) -> None:
@@ -143,7 +144,7 @@ class Trail:
     @property
     def gone(self) -> bool:
         """Whether the log and all its parts were deleted."""
-        if self._part is not None and self._part.stat().st_nlink:
+        if self._part is not None and self._part.seen().st_nlink:
             return False
         return not _parts(self.path)
 
@@ -166,11 +167,11 @@ class Trail:
 
     def _open(self, mark: Mark | None) -> None:
         if mark is not None:
-            for path in _parts(self.path):
+            for path, _, _ in _listing(self.path):
                 part = _opened(path, mark.base)
                 if part is None:
                     continue
-                if part.starts_like(mark) and part.stat().st_size >= mark.offset:
+                if part.starts_like(mark) and part.seen().st_size >= mark.offset:
                     self._part, self._offset, self._epoch = part, mark.offset, mark.epoch
                     return
                 part.close()
@@ -184,7 +185,7 @@ class Trail:
             return False
         part = self._part
         assert part is not None
-        size = part.stat().st_size
+        size = part.seen().st_size
         if size < self._offset:
             self._truncated()
             return True
@@ -197,7 +198,7 @@ class Trail:
             if not chunk:
                 return self._advance(part.base + self._offset)
         self._grown = time.monotonic()
-        self._wall = min(datetime.now(UTC), datetime.fromtimestamp(part.stat().st_mtime, UTC))
+        self._wall = min(datetime.now(UTC), datetime.fromtimestamp(part.seen().st_mtime, UTC))
         self._split(part, chunk)
         return True
 
@@ -268,15 +269,15 @@ class Trail:
             later = found[inodes.index(self._part.inode) + 1 :]
         else:
             # Deleted under us: rotated away while we were slow, or cleared. What was written later is new.
-            since = self._part.stat().st_mtime_ns
+            since = self._part.seen().st_mtime_ns
             later = [one for one in found if one[2] >= since]
         if not later:
             return False
         path, inode, _ = later[0]
-        part = _opened(path, base)
-        if part is None or part.inode != inode:
-            if part is not None:
-                part.close()
+        if (part := _opened(path, base)) is None:
+            return False
+        if part.inode != inode:
+            part.close()
             return None  # renamed in between: look again
         if self._part is not None:
             self._part.close()
@@ -292,27 +293,28 @@ class Trail:
         part.head_size = 0
 
 
-def _parts(path: Path) -> list[Path]:
-    """The log's files that are there, oldest first."""
-    names = [path.with_name(f"{path.name}.{index}") for index in range(BACKUPS, 0, -1)]
-    return [part for part in [*names, path] if part.exists()]
+def _parts(path: Path) -> list[tuple[Path, int, int]]:
+    """The log's files that are there, oldest first, each with its inode and last change."""
+    found = []
+    for part in [path.with_name(f"{path.name}.{index}") for index in range(BACKUPS, 0, -1)] + [path]:
+        try:
+            seen = part.lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(seen.st_mode):
+            found.append((part, seen.st_ino, seen.st_mtime_ns))
+    return found
 
 
 def _listing(path: Path) -> list[tuple[Path, int, int]]:
-    """The files with inode and last change. Taken twice: a rotation in between shows some twice or never."""
-    before = None
+    """Looked at twice: a rotation in the middle of one look shows a file twice or never."""
+    before: list[tuple[Path, int]] | None = None
     while True:
-        now = []
-        for part in _parts(path):
-            try:
-                stat = part.stat()
-            except FileNotFoundError:
-                continue
-            now.append((part, stat.st_ino, stat.st_mtime_ns))
-        seen = [(one[0], one[1]) for one in now]
-        if seen == before:
+        now = _parts(path)
+        names = [(part, inode) for part, inode, _ in now]
+        if names == before:
             return now
-        before = seen
+        before = names
 
 
 def _opened(path: Path, base: int) -> Part | None:

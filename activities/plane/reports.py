@@ -1,0 +1,167 @@
+"""What a plane tells the api and fetches there: over the api's socket, with the plane's token.
+
+The listener of a plane connects out and nobody connects in, so a plane may live in somebody else's network.
+Log lines are sent until they arrive, however long the api is away: the files hold them meanwhile, and the
+next batch is read only when this one was taken.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+import httpx
+import structlog
+
+from dataplane.local.logs import Batch, Tailer
+from workflows.causes import Code, Refused
+from workflows.lines import TOKEN_HEADER, Line, Lines, Taken
+
+log = structlog.get_logger()
+
+UNWELCOME = frozenset({400, 413, 422})
+"""Answers that speak of what was sent; any other failure speaks of the api and may pass."""
+
+
+class Reports(Protocol):
+    """Where log lines go."""
+
+    async def send(self, lines: Sequence[Line]) -> Taken:
+        """Deliver lines; returns when they have arrived, however long that takes."""
+
+
+def client(socket: Path, token: str) -> httpx.AsyncClient:
+    """A client of the api's internal door; the worker makes one and closes it."""
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+        base_url="http://api",
+        headers={TOKEN_HEADER: token},
+        timeout=httpx.Timeout(30, connect=5),
+    )
+
+
+class HttpReports:
+    """Reports to the api, again and again until it takes them."""
+
+    def __init__(
+        self, api: httpx.AsyncClient, *, first_pause: float = 0.2, longest_pause: float = 10.0
+    ) -> None:
+        self._api = api
+        self._first_pause, self._longest_pause = first_pause, longest_pause
+
+    async def send(self, lines: Sequence[Line]) -> Taken:
+        pause, failures = self._first_pause, 0
+        body = Lines.model_construct(lines=list(lines)).model_dump_json().encode()
+        while True:
+            try:
+                answer = await self._api.post(
+                    "/internal/v1/lines", content=body, headers={"Content-Type": "application/json"}
+                )
+                if answer.status_code in UNWELCOME:
+                    return await self._apart(lines, answer)
+                answer.raise_for_status()
+                taken = Taken.model_validate_json(answer.content)
+            except (httpx.HTTPError, ValueError) as error:
+                failures += 1
+                if failures in {1, 10} or failures % 100 == 0:
+                    log.warning("log lines wait", error=_brief(error), failures=failures, lines=len(lines))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause = min(pause * 2, self._longest_pause)
+            else:
+                if failures:
+                    log.info("log lines move again", failures=failures)
+                return taken
+
+    async def _apart(self, lines: Sequence[Line], answer: httpx.Response) -> Taken:
+        """One bad line must hold nothing up: halve until it stands alone, and leave it out."""
+        if len(lines) == 1:
+            line = lines[0]
+            log.error(
+                "log line refused", status=answer.status_code, stream=line.stream, position=line.position
+            )
+            return Taken(dropped=1)
+        middle = len(lines) // 2
+        first, second = await self.send(lines[:middle]), await self.send(lines[middle:])
+        return Taken(
+            stored=first.stored + second.stored,
+            known=first.known + second.known,
+            dropped=first.dropped + second.dropped,
+        )
+
+
+class HttpSources:
+    """Archives as the api unseals them; implements `dataplane.plane.Sources`."""
+
+    def __init__(self, api: httpx.AsyncClient) -> None:
+        self._api = api
+
+    async def fetch(self, upload_id: UUID, to: Path) -> None:
+        """Whole or not at all: beside its place first. What may pass is raised as it comes."""
+        partial = to.with_name(f"{to.name}.partial")
+        try:
+            async with self._api.stream("GET", f"/internal/v1/sources/{upload_id}") as answer:
+                if answer.status_code in {404, 410, 422}:
+                    await answer.aread()
+                    raise Refused(
+                        Code.SOURCE_MISSING,
+                        _detail(answer),
+                        "Deploy again, so that the source is uploaded anew.",
+                    )
+                answer.raise_for_status()
+                digest = await _write(answer.aiter_bytes(), partial)
+            if digest != (promised := answer.headers.get("X-Archive-Sha256")):
+                raise httpx.ReadError(f"the archive came as {digest}, not as {promised}")
+            await asyncio.to_thread(partial.replace, to)
+        finally:
+            await asyncio.to_thread(partial.unlink, missing_ok=True)
+
+
+async def ship(tailer: Tailer, reports: Reports) -> None:
+    """Bring every log line of a plane to the api, for as long as the worker lives: one task of its own.
+
+    `async with client(socket, token) as api: await ship(Tailer(home / "logs", home / "data/shipped.json"),
+    HttpReports(api))`. Whatever happens to one batch, the next ones follow; only a cancellation ends it.
+    """
+    while True:
+        try:
+            async with aclosing(tailer.batches()) as batches:
+                async for batch in batches:
+                    await _deliver(tailer, reports, batch)
+        except Exception:
+            log.exception("log shipping starts over")
+            await asyncio.sleep(5)
+
+
+async def _deliver(tailer: Tailer, reports: Reports, batch: Batch) -> None:
+    taken = await reports.send(batch.lines)
+    tailer.confirm(batch)
+    if taken.dropped:
+        log.info("log lines of nobody", dropped=taken.dropped, lines=len(batch.lines))
+
+
+async def _write(chunks: AsyncIterator[bytes], to: Path) -> str:
+    digest = hashlib.sha256()
+    with await asyncio.to_thread(to.open, "wb") as file:
+        async for chunk in chunks:
+            digest.update(chunk)
+            await asyncio.to_thread(file.write, chunk)
+    return digest.hexdigest()
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        detail = json.loads(answer.content)["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = None
+    return detail if isinstance(detail, str) else "The source archive is not on record."
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.response.status_code} {_detail(error.response)}"
+    return f"{type(error).__name__}: {error}"[:300]
