@@ -1,0 +1,23 @@
+"""For previews: the stock `langgraph-api` with its own in-memory runtime; state is a pickle beside the source.
+
+One process only and nothing shared, so one replica only; a rolling change loses what was not written yet.
+"""
+
+from dataplane.flavours import ServerFlavour
+from workflows.shapes import Flavour
+
+INMEM = ServerFlavour(
+    name=Flavour.INMEM,
+    requirements=("langgraph-api==0.16.7", "langgraph-runtime-inmem==0.36.7"),
+    version="0.16.7",
+    environment={
+        "LANGGRAPH_RUNTIME_EDITION": "inmem",
+        "DATABASE_URI": ":memory:",
+        "REDIS_URI": "fake",
+        "MIGRATIONS_PATH": "__inmem",
+    },
+    defaults={"N_JOBS_PER_WORKER": "10"},
+    databases=False,
+    most_replicas=1,
+    health="/ok",
+)

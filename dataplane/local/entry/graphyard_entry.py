@@ -1,0 +1,226 @@
+"""Starts the stock LangGraph Server inside a deployment's own venv, with the cures it needs.
+
+This runs with the agent's Python and beside the agent's packages: only the standard library and what the
+server itself brings may be imported, and the server is patched in as few places as will do. Run by path, so
+that nothing of ours is on the agent's import path.
+
+- Crons: the runtime stores a user as JSON with a serializer that cannot.
+- Runs: taken from the queue only while the marker file exists that the plane sets when this revision serves.
+- Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. What is left
+  is put back into the queue by the runtime itself, for the replicas that stay.
+- Memory: a process that uses more than it may says so and ends, before the machine swaps.
+- Probe: with the plane's token, graphs and schemas answer without the project's own auth.
+"""
+
+import asyncio
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+PROBE = "/graphyard/probe"
+TOKEN_HEADER = b"x-graphyard-probe"
+REVISION_HEADER = b"x-graphyard-revision"
+WATCH_SECONDS = 0.2
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"class": "langgraph_api.logging.Formatter"}},
+    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+    "root": {"handlers": ["out"], "level": os.environ.get("LOG_LEVEL", "INFO").upper()},
+}
+
+
+class Gate:
+    """Whether this replica may take runs from the queue."""
+
+    def __init__(self, marker: str | None) -> None:
+        self._marker = marker
+        self.closing = False
+
+    @property
+    def open(self) -> bool:
+        return not self.closing and (self._marker is None or os.path.exists(self._marker))
+
+
+def cure_crons() -> None:
+    """Have the runtime's engine write JSON the way the server itself does."""
+    import langgraph_runtime_pg.database as database
+    from langgraph_api.serde import json_dumpb
+
+    database.create_async_engine = functools.partial(
+        database.create_async_engine, json_serializer=lambda value: json_dumpb(value).decode()
+    )
+
+
+def gate_runs(edition: str, gate: Gate) -> None:
+    """Put the gate before the runtime's own taking of runs; its queue asks at least twice a second."""
+    ops = importlib.import_module(f"langgraph_runtime_{edition}.ops")
+    take = ops.Runs.next
+
+    async def gated(*arguments: Any, **named: Any) -> Any:
+        if not gate.open:
+            await asyncio.sleep(0.1)
+            return
+        async for taken in take(*arguments, **named):
+            yield taken
+
+    ops.Runs.next = staticmethod(gated)
+
+
+def keep_streams() -> None:
+    """Streams would end at the first SIGTERM; how long they may go on is decided by the server's shutdown."""
+    from sse_starlette.sse import AppStatus
+
+    AppStatus.enable_automatic_graceful_drain = False
+
+
+def watch_memory(most_mb: int) -> None:
+    """End this process when it really uses more than it may; what threads merely reserve does not count."""
+    page = os.sysconf("SC_PAGE_SIZE")
+
+    def watch() -> None:
+        while True:
+            used = int(Path("/proc/self/statm").read_text().split()[1]) * page >> 20
+            if used > most_mb:
+                said = {
+                    "event": f"memory limit exceeded: {used} MB in use of {most_mb} MB allowed, ending",
+                    "level": "critical",
+                    "logger": "graphyard",
+                }
+                os.write(1, json.dumps(said).encode() + b"\n")
+                os._exit(137)
+            time.sleep(WATCH_SECONDS)
+
+    threading.Thread(target=watch, name="graphyard-memory", daemon=True).start()
+
+
+class Door:
+    """The ASGI app around the server's: names the revision in every answer, and answers the plane's probe."""
+
+    def __init__(self, app: Any, revision: str, token: str) -> None:
+        self._app = app
+        self._revision = revision.encode()
+        self._token = token.encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] == PROBE and self._token and dict(scope["headers"]).get(TOKEN_HEADER) == self._token:
+            await self._answer(send, await self._probe())
+            return
+
+        async def named(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (REVISION_HEADER, self._revision)]}
+            await send(message)
+
+        await self._app(scope, receive, named)
+
+    async def _answer(self, send: Any, told: Any) -> None:
+        headers = [(b"content-type", b"application/json"), (REVISION_HEADER, self._revision)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+
+    async def _probe(self) -> dict[str, Any]:
+        """What each declared graph answers when asked for its schemas; `error` is empty for one that does."""
+        import httpx
+
+        graphs = list(json.loads(os.environ.get("LANGSERVE_GRAPHS") or "{}"))
+        # The server's own name for requests from inside its process: the project's auth does not see them.
+        transport = httpx.ASGITransport(self._app, root_path="/noauth")
+        async with httpx.AsyncClient(transport=transport, base_url="http://probe", timeout=60) as client:
+            errors = await asyncio.gather(*(self._ask(client, graph) for graph in graphs))
+        return {"revision": self._revision.decode(), "graphs": dict(zip(graphs, errors, strict=True))}
+
+    async def _ask(self, client: Any, graph: str) -> str:
+        try:
+            found = await client.post("/assistants/search", json={"graph_id": graph, "limit": 1})
+            if found.status_code in (401, 403, 404, 405):
+                return self._loaded(graph)
+            if found.status_code != 200:
+                return f"its assistant answers {found.status_code}: {found.text[:300]}"
+            if not found.json():
+                return "it has no assistant"
+            schemas = await client.get(f"/assistants/{found.json()[0]['assistant_id']}/schemas")
+            if schemas.status_code != 200:
+                return f"its schemas answer {schemas.status_code}: {schemas.text[:300]}"
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error)[:300]}"
+        return ""
+
+    def _loaded(self, graph: str) -> str:
+        """For projects that switched these routes off or put a door of their own before them."""
+        from langgraph_api.graph import GRAPHS
+
+        return "" if graph in GRAPHS else "it was not loaded"
+
+
+def main() -> None:
+    """Everything before the server's own start, then the server until it ends."""
+    take = os.environ.pop
+    path, revision = take("GRAPHYARD_SOCKET"), take("GRAPHYARD_REVISION")
+    token, marker = take("GRAPHYARD_PROBE_TOKEN", ""), take("GRAPHYARD_TAKE", None)
+    drain, memory = float(take("GRAPHYARD_DRAIN_SECONDS", "60")), int(take("GRAPHYARD_MEMORY_MB", "0"))
+    # As with the official image's `uvicorn`: the project's directory comes first on the import path.
+    sys.path[0] = os.getcwd()
+    if memory:
+        watch_memory(memory)
+    gate = Gate(marker)
+    edition = os.environ["LANGGRAPH_RUNTIME_EDITION"]
+
+    import uvicorn
+
+    keep_streams()
+    if edition == "pg":
+        cure_crons()
+    gate_runs(edition, gate)
+    queue = importlib.import_module(f"langgraph_runtime_{edition}.queue")
+
+    class Server(uvicorn.Server):
+        """uvicorn, except that it lets runs and streams finish before anything else ends."""
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            gate.closing = True
+            super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            gate.closing = True
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            deadline = time.monotonic() + drain
+            while time.monotonic() < deadline and not self.force_exit:
+                if not self.server_state.connections and not queue.WORKERS:
+                    break
+                await asyncio.sleep(0.05)
+            await super().shutdown(sockets)
+
+    # The server must have patched what it patches before uvicorn or the project imports anything.
+    app = importlib.import_module("langgraph_api.server").app
+    config = uvicorn.Config(
+        Door(app, revision, token),
+        uds=path,
+        log_config=LOGGING,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        lifespan="on",
+    )
+    # What a project's import may have put there would end the process at once, and runs with it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    server = Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
