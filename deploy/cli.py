@@ -5,6 +5,7 @@ Modules are imported where they are used: `graphyard env` in a shell's start-up 
 
 import asyncio
 import os
+import signal
 import sys
 from typing import Any
 
@@ -24,7 +25,7 @@ class Verbs(click.Group):
             click.echo(f"graphyard: {trouble}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("graphyard: interrupted", err=True)
+            click.echo("graphyard: interrupted; what had been started is ended again.", err=True)
             ctx.exit(130)
 
 
@@ -44,11 +45,18 @@ def up(example: bool) -> None:
     home, progress = Home.of(os.environ), Progress()
 
     async def story() -> None:
+        # A closed terminal is a Ctrl-C too: what was started ends again.
+        this = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, this.cancel if this else sys.exit)
         stack = await Up(home, os.environ, progress).run()
         url = await welcome(home, stack, os.environ) if example else None
         closing(home, stack, url, progress)
 
-    asyncio.run(story())
+    try:
+        asyncio.run(story())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 @main.command()

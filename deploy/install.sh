@@ -68,6 +68,10 @@ printf '%4d s\n' "$(($(date +%s) - started))"
 
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 printf '%s\n' "$PWD" >"$site/graphyard.pth"
+# What the project calls itself, for `pip list` and importlib.metadata.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -n 1)
+rm -rf "$site"/graphyard-*.dist-info && mkdir "$site/graphyard-$version.dist-info"
+printf 'Metadata-Version: 2.1\nName: graphyard\nVersion: %s\n' "$version" >"$site/graphyard-$version.dist-info/METADATA"
 # -P: a project's own `api` or `settings` in the current directory must not be taken for ours.
 cat >"$venv/bin/graphyard" <<'SH'
 #!/bin/sh

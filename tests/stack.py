@@ -67,7 +67,7 @@ class Stack:
         return secrets.settle(Home(self.home)).admin_dsn(self.held.ports["postgres"])
 
     def graphyard(self, *words: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run one `graphyard` command against it; with `check`, a failure is an assertion with all it said."""
+        """Run one `graphyard` command; with `check`, a failure is an assertion with all it said."""
         done = subprocess.run(
             [sys.executable, "-P", "-m", "deploy.cli", *words],
             env={**self.env, "PYTHONPATH": str(CHECKOUT), **settings},
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A stack for as long as the generator lives. Not under pytest's own directory: its paths are too long."""
+    """A stack for as long as the generator lives; pytest's own directories have too long paths for it."""
     directory = Path(tempfile.mkdtemp(prefix="gy-"))
     stack = Stack(directory / "home", settings)
     try:

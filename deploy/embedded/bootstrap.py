@@ -12,9 +12,7 @@ WORKSPACE = "default"
 
 async def bootstrap(database_url: str, key_file: Path) -> UUID:
     """Make the workspace and see that the key in the file opens it; a lost file gets a fresh key."""
-    if not key_file.exists():
-        write_private(key_file, key.mint() + "\n")
-    secret = key_file.read_text().strip()
+    secret = kept(key_file)
     engine = connect(database_url)
     try:
         async with sessions(engine).begin() as session:
@@ -23,3 +21,10 @@ async def bootstrap(database_url: str, key_file: Path) -> UUID:
             return home.id
     finally:
         await engine.dispose()
+
+
+def kept(key_file: Path) -> str:
+    """The key in the file, made when there is none."""
+    if not key_file.exists():
+        write_private(key_file, key.mint() + "\n")
+    return key_file.read_text().strip()

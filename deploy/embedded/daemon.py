@@ -6,7 +6,6 @@ Found by its socket and never by a name in the process list: another stack's sup
 import asyncio
 import fcntl
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,8 +63,8 @@ def alone(home: Home) -> Iterator[None]:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise Trouble(
-                            f"Another `graphyard up` or `down` of {home.root} has been running for minutes: wait for"
-                            " it or end it, then try again."
+                            f"Another `graphyard up` or `down` of {home.root} has been running for minutes:"
+                            " wait for it or end it, then try again."
                         ) from None
                     time.sleep(0.2)
         yield
@@ -89,21 +88,19 @@ class Daemon:
             return
         await clear(self._home)
         write_private(self._home.root / "etc" / "supervisord.conf", configuration(self._home))
-        process = subprocess.Popen(
-            daemon(self._home),
+        process = await asyncio.create_subprocess_exec(
+            *daemon(self._home),
             cwd=self._home.root,
             env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
         if not await self._until(seconds=15):
             process.kill()
-            raise Trouble(
-                f"The supervisor did not start ({last_line(self._home.log('supervisord'))}): the whole story is in"
-                f" {self._home.log('supervisord')}."
-            )
+            log = self._home.log("supervisord")
+            raise Trouble(f"The supervisor did not start ({last_line(log)}): the whole story is in {log}.")
 
     async def _until(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

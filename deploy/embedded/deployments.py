@@ -1,4 +1,7 @@
-"""The stack's own question to its api: which deployments are there. Over the socket, so the gateway may be down."""
+"""The stack's own question to its api: which deployments are there.
+
+Over the socket, so that the gateway may be down.
+"""
 
 from typing import Any
 

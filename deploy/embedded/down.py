@@ -18,11 +18,10 @@ ORDER = (("keeper",), ("caddy",), ("worker",), ("api",), (), ("temporal", "postg
 async def down(home: Home, supervisor: Supervisor, daemon: Daemon) -> int:
     """End whatever of this stack lives; how many processes that were."""
     count = 0
-    if not await supervisor.alive():
-        # A keeper that is about to start another supervisord would undo all this.
-        if keeper := daemon.keeper():
-            os.kill(keeper, signal.SIGTERM)
-            count += 1
+    # A keeper that is about to start another supervisord would undo all this.
+    if not await supervisor.alive() and (keeper := daemon.keeper()):
+        os.kill(keeper, signal.SIGTERM)
+        count += 1
     if await supervisor.alive():
         count += await end(supervisor)
     return count + await clear(home)

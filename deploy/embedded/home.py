@@ -73,23 +73,20 @@ class Home:
         """Refuse a place where a stack could not live, before anything is written there."""
         if len(str(self.root)) > LONGEST:
             raise Trouble(
-                f"The home {self.root} is {len(str(self.root))} characters long and sockets below it need it to be"
-                f" at most {LONGEST}: set GRAPHYARD_HOME to a shorter path."
+                f"The home {self.root} is {len(str(self.root))} characters long and sockets below it need it"
+                f" to be at most {LONGEST}: set GRAPHYARD_HOME to a shorter path."
             )
         place = next(path for path in (self.root, *self.root.parents) if path.exists())
         if self.root.exists():
             self.check_owner()
             self._check_ours()
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise Trouble(
-                f"The home {self.root} cannot be written ({place} does not let you): set GRAPHYARD_HOME to a"
-                " directory of yours."
-            )
+            raise self._unwritable(f"{place} does not let you")
         free = shutil.disk_usage(place).free
         if free < SCARCE:
             raise Trouble(
-                f"The disk below {place} has {free // 2**20} MB left and a stack needs {SCARCE // 2**20} MB to start:"
-                " free some space, or set GRAPHYARD_HOME to a directory on another disk."
+                f"The disk below {place} has {free // 2**20} MB left and a stack needs {SCARCE // 2**20} MB"
+                " to start: free some space, or set GRAPHYARD_HOME to a directory on another disk."
             )
 
     def check_owner(self) -> None:
@@ -106,8 +103,8 @@ class Home:
     def _check_ours(self) -> None:
         if self.root.is_dir() and not self.exists and not self.started and any(self.root.iterdir()):
             raise Trouble(
-                f"The directory {self.root} holds other things than a stack: set GRAPHYARD_HOME to an empty or new"
-                " directory."
+                f"The directory {self.root} holds other things than a stack: set GRAPHYARD_HOME to an empty"
+                " or new directory."
             )
 
     @property
@@ -117,17 +114,26 @@ class Home:
 
     def make(self) -> None:
         """Make the directories; nobody else may look into those that hold secrets, sockets or data."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in (*OPEN, *CLOSED):
-            (self.root / part).mkdir(mode=0o700 if part in CLOSED else 0o755, parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in (*OPEN, *CLOSED):
+                (self.root / part).mkdir(mode=0o700 if part in CLOSED else 0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            # A read-only disk, say, which lets root believe that it may write.
+            raise self._unwritable(os.strerror(error.errno or 0)) from error
+
+    def _unwritable(self, why: str) -> Trouble:
+        return Trouble(
+            f"The home {self.root} cannot be written ({why}): set GRAPHYARD_HOME to a directory of yours."
+        )
 
     def check_purgeable(self) -> None:
         """Refuse to remove what is not a stack's home but, say, somebody's documents."""
         self.check_owner()
         if self.root.exists() and not (self.exists or self.started):
             raise Trouble(
-                f"The directory {self.root} does not look like a stack's home and is left alone: set GRAPHYARD_HOME to"
-                " the home you mean."
+                f"The directory {self.root} does not look like a stack's home and is left alone: set"
+                " GRAPHYARD_HOME to the home you mean."
             )
 
     def purge(self) -> None:

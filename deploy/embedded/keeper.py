@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 
-# The children of a killed supervisord end by themselves (their launcher asked the kernel for a signal), but not at
-# once: a new one that finds their ports and locks taken would take longer than waiting for them does.
+# The children of a killed supervisord end by themselves (their launcher asked the kernel for a signal), but
+# not at once: a new one that finds their ports and locks taken would take longer than waiting for them does.
 SETTLE_SECONDS = 8.0
 
 

@@ -1,13 +1,16 @@
 """Which log files a name stands for: a part of the stack, or a deployment by its name or slug."""
 
+import contextlib
 import re
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 
 from deploy.embedded.deployments import deployments
 from deploy.embedded.home import Home
 from deploy.embedded.troubles import Trouble
+from workflows import names
 
 
 async def files(home: Home, name: str) -> list[Path]:
@@ -17,10 +20,8 @@ async def files(home: Home, name: str) -> list[Path]:
     known = markers(home)
     short = known.get(name)
     if short is None:
-        try:
-            known |= {one["name"]: one["id"].replace("-", "")[:8] for one in await deployments(home)}
-        except (httpx.HTTPError, OSError):
-            pass
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            known |= {one["name"]: names.short(UUID(one["id"])) for one in await deployments(home)}
         short = known.get(name)
     if short is None:
         parts = sorted(path.stem for path in (home.root / "logs").glob("*.log"))

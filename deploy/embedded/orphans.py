@@ -1,7 +1,7 @@
 """Processes of a stack that lost their supervisord: ending, but still holding ports and locks.
 
-Told from all others by the address of their supervisord, which each inherited; a name or a path in a command line
-would also match somebody's editor.
+Told from all others by the address of their supervisord, which each inherited; a name or a path in a command
+line would also match somebody's editor.
 """
 
 import asyncio

@@ -16,12 +16,13 @@ from deploy.embedded.ports import LOOPBACK, Stack
 from deploy.embedded.secrets import Secrets
 from workflows.names import SEARCH_ATTRIBUTES
 
-# What of the caller's environment the parts may see. Not all of it: a shell holds keys that are nobody's business
-# here, and what the worker has, the builds and servers it starts could see.
+# What of the caller's environment the parts may see. Not all of it: a shell holds keys that are nobody's
+# business here, and what the worker has, the builds and servers it starts could see.
 PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VALKEY_BIN",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 )  # fmt: skip
 PASSED_PREFIXES = ("LC_", "PIP_", "UV_", "GRAPHYARD_")
 
@@ -96,7 +97,7 @@ def temporal(home: Home, stack: Stack, bin_: Path) -> Program:
 
 
 def caddy(home: Home, bin_: Path, config: str) -> Program:
-    """The one public door; its configuration never changes while it runs, so a changed one is a new program."""
+    """The one public door; its configuration never changes while it runs: a changed one is a new program."""
     argv = (str(bin_ / "caddy"), "run", "--config", str(home.root / "etc" / "caddy.json"))
     data = str(home.root / "data" / "caddy")
     env = {"HOME": data, "XDG_DATA_HOME": data, "XDG_CONFIG_HOME": data}

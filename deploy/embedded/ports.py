@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dataplane.local.programs import write_private
 from deploy.embedded.troubles import Trouble
@@ -55,11 +56,11 @@ class Stack:
     @classmethod
     def load(cls, path: Path) -> "Stack":
         try:
-            held = json.loads(path.read_text())
+            held: dict[str, Any] = dict(json.loads(path.read_text()).items())
             return cls(**{key: held[key] for key in cls.__dataclass_fields__ if key in held})
         except FileNotFoundError:
             return cls()
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise Trouble(
                 f"{path} cannot be read as JSON: put it right, or remove it to have ports chosen anew."
             ) from error
@@ -102,8 +103,8 @@ def check_public(stack: Stack) -> None:
         return
     if stack.port < 1024 and is_free(DEFAULT_PORT, stack.bind):
         raise Trouble(
-            f"Port {stack.port} of {stack.bind} cannot be listened on (taken, or ports below 1024 are not yours):"
-            " choose another with GRAPHYARD_PORT=<port>."
+            f"Port {stack.port} of {stack.bind} cannot be listened on (taken, or ports below 1024 are not"
+            " yours): choose another with GRAPHYARD_PORT=<port>."
         )
     raise Trouble(
         f"Port {stack.port} of {stack.bind} is taken by another program: stop it, or choose another port with"

@@ -58,8 +58,8 @@ def check_disguise() -> None:
     if tried.returncode != 0:
         raise Trouble(
             "Postgres does not run as root and user namespaces are not available here"
-            f" ({tried.stderr.strip() or 'unshare failed'}): run this as an ordinary user, or allow user namespaces"
-            " (sysctl user.max_user_namespaces)."
+            f" ({tried.stderr.strip() or 'unshare failed'}): run this as an ordinary user, or allow user"
+            " namespaces (sysctl user.max_user_namespaces)."
         )
 
 

@@ -47,7 +47,7 @@ class Readiness:
             return await _ok(client, "/ready")
 
     async def worker(self, pid: int) -> bool:
-        """Whether this very process polls both its queues; an earlier one is listed for minutes after its death."""
+        """Whether this very process polls both its queues; a dead one is listed for minutes."""
         try:
             client = await Client.connect(self._stack.temporal)
             for queue in (CONTROL, plane_queue(PLANE)):

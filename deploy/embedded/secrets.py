@@ -41,7 +41,7 @@ def settle(home: Home) -> Secrets:
 
 
 def _kept(path: Path) -> str:
-    """The secret in a file; a file is linked into place whole, so a crash leaves none that is half written."""
+    """The secret in a file; it is put in place whole, so a crash leaves none that is half written."""
     if not path.exists():
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

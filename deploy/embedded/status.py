@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import click
 import httpx
@@ -14,6 +15,7 @@ from deploy.embedded.deployments import deployments
 from deploy.embedded.home import Home
 from deploy.embedded.ports import Stack
 from deploy.embedded.ready import Readiness
+from workflows import names
 
 PARTS = ("postgres", "temporal", "api", "worker", "caddy", "keeper")
 
@@ -63,7 +65,7 @@ async def agents(home: Home, seen: Mapping[str, State]) -> list[dict[str, Any]] 
     except (httpx.HTTPError, OSError):
         return None
     for one in found:
-        prefix = f"server-{one['id'].replace('-', '')[:8]}-"
+        prefix = f"server-{names.short(UUID(one['id']))}-"
         one["replicas"] = sum(name.startswith(prefix) and bool(it.pid) for name, it in seen.items())
     return found
 

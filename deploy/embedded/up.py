@@ -27,7 +27,7 @@ from deploy.embedded.show import Progress
 from deploy.embedded.troubles import Trouble
 
 PATIENCE = 90.0
-"""Seconds a part may take until it answers; on a machine that swaps, Postgres's recovery is what takes long."""
+"""Seconds a part may take until it answers; what takes long is Postgres's recovery on a slow disk."""
 CRASHES = 4
 BIN = Path(sys.executable).parent
 
@@ -80,8 +80,8 @@ class Up:
         stack.save(self._home.stack)
         known = secrets.settle(self._home)
         if not found.alive:
-            # Its parts are started one after the other, when what they need is there; deployments' own come by
-            # themselves with the daemon and keep trying until their databases answer.
+            # The parts are started one after the other, when what they need is there; deployments' own come
+            # by themselves with the daemon and wait for their databases.
             for name in PRIORITIES:
                 self._supervisor.files.remove(name)
             await self._daemon.start()
@@ -104,7 +104,7 @@ class Up:
         return stack
 
     def _settle_ports(self, stack: Stack, found: Found) -> Stack:
-        """The public port must be free or ours; of the internal ones, those that others took meanwhile move."""
+        """The public port must be free or ours; internal ones that others took meanwhile move."""
         if "caddy" not in found.running:
             ports.check_public(stack)
 
@@ -145,10 +145,11 @@ class Up:
             )
             out, err = await process.communicate()
         if process.returncode != 0:
-            self._home.log("migrate").write_bytes(err)
+            log = self._home.log("migrate")
+            log.write_bytes(err)
             raise Trouble(
-                f"The records' schema could not be brought up to date ({last_line(self._home.log('migrate'))}):"
-                f" the whole story is in {self._home.log('migrate')}."
+                f"The records' schema could not be brought up to date ({last_line(log)}): the whole story is"
+                f" in {log}."
             )
         stack = replace(stack, tenant_id=json.loads(out)["tenant_id"])
         stack.save(self._home.stack)

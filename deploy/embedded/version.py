@@ -1,4 +1,4 @@
-"""Which Graphyard this is: the release, and a digest of the code, by which `up` knows what must start anew."""
+"""Which Graphyard this is: the release, and a digest of the code, by which `up` knows what to start anew."""
 
 import hashlib
 import tomllib

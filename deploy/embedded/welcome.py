@@ -1,4 +1,4 @@
-"""The first deployment of a fresh stack, made as any user would make it: the official CLI, then the official SDK."""
+"""The first deployment of a fresh stack, made as any user would: the official CLI, then the official SDK."""
 
 import asyncio
 import shutil
