@@ -63,7 +63,7 @@ class Storage:
         """Take an archive in; unless it is kept within the block, nothing of it stays."""
         partial = self._folder / f"{upload_id}{PARTIAL}{secrets.token_hex(4)}"
         try:
-            with partial.open("xb") as file:
+            with open(partial, "xb", opener=_private) as file:
                 size, sha256 = await self._write(file, str(upload_id), chunks)
             yield Arrived(partial, self._folder / str(upload_id), size, sha256)
         finally:
@@ -96,6 +96,10 @@ class Storage:
         await asyncio.to_thread(write, bytes(buffer))
         await asyncio.to_thread(_sync, file)
         return size, digest.hexdigest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(file: BinaryIO) -> None:

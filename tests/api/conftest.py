@@ -36,6 +36,12 @@ class Yard:
     workspace_id: str
     api_key: str
 
+    @classmethod
+    def at(cls, app: FastAPI, url: str, api_key: str) -> "Yard":
+        """One that is spoken to over a real socket; whoever makes it closes the client."""
+        client = httpx.AsyncClient(base_url=url, headers={"X-Api-Key": api_key}, trust_env=False)
+        return cls(app, app.state.parts, client, "", api_key)
+
     async def ok(self, method: str, path: str, status: int = 200, **kwargs: Any) -> Any:
         """The answer's body, or a failure that shows it."""
         answer = await self.client.request(method, path, **kwargs)
@@ -123,7 +129,7 @@ def settings(database: str, tmp_path: Path) -> Settings:
         sealing_keys=keys,
         api_socket=tmp_path / "api.sock",
         plane_token=SecretStr("plane-token"),
-        upload_bytes=1 << 20,
+        upload_bytes=3 << 20,
     )
 
 
