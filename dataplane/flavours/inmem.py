@@ -1,4 +1,4 @@
-"""For previews: the stock `langgraph-api` with its own in-memory runtime; state is a pickle beside the source.
+"""For previews: the stock `langgraph-api` with its own in-memory runtime; state is a pickle on disk.
 
 One process only and nothing shared, so one replica only; a rolling change loses what was not written yet.
 """

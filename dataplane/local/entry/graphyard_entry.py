@@ -5,8 +5,9 @@ server itself brings may be imported, and the server is patched in as few places
 that nothing of ours is on the agent's import path.
 
 - Crons: the runtime stores a user as JSON with a serializer that cannot.
+- Addresses of databases with a `%` in them: the migrations take it for a placeholder.
 - Runs: taken from the queue only while the marker file exists that the plane sets when this revision serves.
-- Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. What is left
+- Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. The rest
   is put back into the queue by the runtime itself, for the replicas that stay.
 - Memory: a process that uses more than it may says so and ends, before the machine swaps.
 - Probe: with the plane's token, graphs and schemas answer without the project's own auth.
@@ -32,7 +33,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"class": "langgraph_api.logging.Formatter"}},
-    "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+    "handlers": {
+        "out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
+    },
     "root": {"handlers": ["out"], "level": os.environ.get("LOG_LEVEL", "INFO").upper()},
 }
 
@@ -57,6 +60,14 @@ def cure_crons() -> None:
     database.create_async_engine = functools.partial(
         database.create_async_engine, json_serializer=lambda value: json_dumpb(value).decode()
     )
+
+
+def cure_addresses() -> None:
+    """Alembic's configuration expands `%`; a password that had to be quoted would stop every start."""
+    import langgraph_runtime_pg.migrate as migrate
+
+    address = migrate.to_sync_url
+    migrate.to_sync_url = lambda uri: address(uri).replace("%", "%%")
 
 
 def gate_runs(edition: str, gate: Gate) -> None:
@@ -119,7 +130,10 @@ class Door:
 
         async def named(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (REVISION_HEADER, self._revision)]}
+                message = {
+                    **message,
+                    "headers": [*message.get("headers", ()), (REVISION_HEADER, self._revision)],
+                }
             await send(message)
 
         await self._app(scope, receive, named)
@@ -181,6 +195,7 @@ def main() -> None:
     keep_streams()
     if edition == "pg":
         cure_crons()
+        cure_addresses()
     gate_runs(edition, gate)
     queue = importlib.import_module(f"langgraph_runtime_{edition}.queue")
 

@@ -1,0 +1,39 @@
+"""Postgres and Redis of one deployment, as the plane's one port for databases."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from dataplane.flavours import flavour
+from dataplane.local.postgres import Postgres
+from dataplane.local.redis import Redis
+from workflows.shapes import Sighting, Wish
+
+
+class LocalDatabases:
+    """What a deployment keeps its state in, unless it brings its own."""
+
+    def __init__(self, postgres: Postgres, redis: Redis) -> None:
+        self._postgres = postgres
+        self._redis = redis
+
+    async def provision(self, wish: Wish) -> None:
+        """Make what the wish needs of us, side by side."""
+        if not flavour(wish.flavour).databases:
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                if not wish.custom_postgres:
+                    group.create_task(self._postgres.provision(wish))
+                if not wish.custom_redis:
+                    group.create_task(self._redis.provision(wish))
+        except* Exception as several:
+            raise several.exceptions[0] from None
+
+    async def remove(self, wish: Wish) -> None:
+        """Take away both, also where the newest revision does not use them: an older one may have."""
+        await self._postgres.remove(wish)
+        await self._redis.remove(wish)
+
+    async def observe(self, wish: Wish) -> Sighting:
+        resources = [*await self._postgres.observe(wish), *await self._redis.observe(wish)]
+        return Sighting(deployment_id=wish.deployment_id, at=datetime.now(UTC), resources=resources)
