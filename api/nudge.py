@@ -48,7 +48,8 @@ class Nudger:
         if self._client is None:
             return False
         try:
-            healthy = await self._client.service_client.check_health(timeout=PATIENCE, retry=False)
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                healthy = await self._client.service_client.check_health(retry=False)
         except Exception:
             healthy = False
         self._meters.temporal_up.set(healthy)
@@ -57,9 +58,8 @@ class Nudger:
     async def look(self, deployment_id: UUID, *, plane: str, workspace: str, name: str) -> None:
         """Signal the deployment's workflow, and start it if it does not run. Never raises."""
         try:
-            await asyncio.wait_for(
-                self._signal(deployment_id, plane, workspace, name), PATIENCE.total_seconds()
-            )
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                await self._signal(deployment_id, plane, workspace, name)
         except Exception as error:
             self._meters.nudges_failed.inc()
             log.warning(
@@ -83,10 +83,14 @@ class Nudger:
         )
 
     async def _keep_trying(self) -> None:
+        told = False
         while self._client is None:
             try:
                 self._client = await self._connect()
                 self._meters.temporal_up.set(1)
             except Exception as error:
-                log.info("Temporal not reached yet", error=type(error).__name__)
+                if not told:
+                    log.warning("Temporal not reached yet", error=f"{type(error).__name__}: {error}")
+                told = True
                 await asyncio.sleep(PAUSE)
+        log.info("Temporal reached")

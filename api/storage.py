@@ -63,7 +63,7 @@ class Storage:
         """Take an archive in; unless it is kept within the block, nothing of it stays."""
         partial = self._folder / f"{upload_id}{PARTIAL}{secrets.token_hex(4)}"
         try:
-            with open(partial, "xb", opener=_private) as file:
+            with _private(partial) as file:
                 size, sha256 = await self._write(file, str(upload_id), chunks)
             yield Arrived(partial, self._folder / str(upload_id), size, sha256)
         finally:
@@ -98,8 +98,8 @@ class Storage:
         return size, digest.hexdigest()
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _sync(file: BinaryIO) -> None:

@@ -81,7 +81,11 @@ async def test_metrics_count_by_route_and_never_by_path(yard: Yard) -> None:
 
 async def test_what_nobody_foresaw_is_a_sentence_too(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     await yard.create("agent", secrets=[{"name": "A", "value": "marker-4711"}])
-    monkeypatch.setattr(type(yard.parts.keyring), "open_map", lambda *_: {}["marker-4711"])
+
+    def broken(*_: object) -> dict[str, str]:
+        raise KeyError("marker-4711")
+
+    monkeypatch.setattr(type(yard.parts.keyring), "open_map", broken)
     answer = await yard.client.get("/v2/deployments")
     assert answer.status_code == 500
     assert set(answer.json()) == {"detail"}
