@@ -102,6 +102,13 @@ class Daemon:
             log = self._home.log("supervisord")
             raise Trouble(f"The supervisor did not start ({last_line(log)}): the whole story is in {log}.")
 
+    def pid(self) -> int | None:
+        """Of the supervisord that wrote down its pid last."""
+        try:
+            return int((self._home.root / "run" / "supervisord.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
     async def _until(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while not await self.alive():

@@ -55,6 +55,10 @@ def start(supervisord: list[str]) -> int:
     """A new supervisord, in a session of its own, without a word of what this one inherited."""
     if os.fork() == 0:
         os.setsid()
+        # Ours are pipes to the dead one: the first word into them would end its successor.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
         os.execve(supervisord[0], supervisord, inherited)  # noqa: S606
     return 0

@@ -41,6 +41,7 @@ async def clear(home: Home, patience: float = 15) -> int:
         ]
     for process in left:
         _send(process, signal.SIGKILL)
+    await asyncio.to_thread(psutil.wait_procs, left, timeout=5)
     return count
 
 

@@ -34,6 +34,7 @@ class Chosen(TypedDict, total=False):
     """What differs between the parts."""
 
     before: tuple[str, ...]
+    after: tuple[str, ...]
     death_signal: int
     stop_signal: str
     stop_seconds: int
@@ -105,21 +106,23 @@ def caddy(home: Home, bin_: Path, config: str) -> Program:
     return _program(home, "caddy", argv, {**env, "GRAPHYARD_CADDY_CONFIG": digest})
 
 
-def api(home: Home, env: Mapping[str, str]) -> Program:
-    """What callers talk to."""
-    return _program(home, "api", _ours("api"), env, stop_seconds=20)
+def api(home: Home, stack: Stack, env: Mapping[str, str]) -> Program:
+    """What callers talk to. It serves without Temporal, so it does not wait for it."""
+    after = (f"{LOOPBACK}:{stack.ports['postgres']}",)
+    return _program(home, "api", _ours("api"), env, after=after, stop_seconds=20)
 
 
-def worker(home: Home, env: Mapping[str, str]) -> Program:
+def worker(home: Home, stack: Stack, env: Mapping[str, str]) -> Program:
     """Control side and local plane in one process."""
-    return _program(home, "worker", _ours("worker"), env, stop_seconds=40)
+    after = tuple(f"{LOOPBACK}:{stack.ports[name]}" for name in ("postgres", "temporal"))
+    return _program(home, "worker", _ours("worker"), env, after=after, stop_seconds=40)
 
 
 def keeper(home: Home) -> Program:
-    """Starts supervisord again when it dies; needs nothing but the standard library."""
+    """Starts supervisord again when it dies; the one program that is to outlive it."""
     argv = [sys.executable, "-I", "-S", str(CHECKOUT / "deploy" / "embedded" / "keeper.py")]
     argv += [str(home.keeper_lock), str(home.supervisor_socket), *daemon(home)]
-    return _program(home, "keeper", tuple(argv), {"PATH": "/usr/bin:/bin"})
+    return _program(home, "keeper", tuple(argv), {"PATH": "/usr/bin:/bin"}, death_signal=0)
 
 
 def daemon(home: Home) -> tuple[str, ...]:

@@ -97,8 +97,8 @@ class Up:
         door = gateway_config(self._home, stack)
         write_private(self._home.root / "etc" / "caddy.json", door)
         await self._both(
-            self._ensure(parts.api(self._home, env), ready),
-            self._ensure(parts.worker(self._home, env), ready),
+            self._ensure(parts.api(self._home, stack, env), ready),
+            self._ensure(parts.worker(self._home, stack, env), ready),
             self._ensure(parts.caddy(self._home, BIN, door), ready),
         )
         return stack
@@ -204,7 +204,7 @@ class Up:
         if found.alive:
             await self._supervisor.stop([name for name in self._touched if name not in found.running])
         else:
-            await end(self._supervisor)
+            await end(self._supervisor, self._daemon)
 
 
 def gateway_config(home: Home, stack: Stack) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import home as module
 from deploy.embedded.home import CHECKOUT, CLOSED, Home
 from deploy.embedded.troubles import Trouble
 
@@ -52,7 +51,7 @@ def test_a_place_below_a_file_is_refused(home: Home) -> None:
 
 
 def test_a_place_without_the_right_to_write_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(Trouble, match=r"cannot be written \(.* does not let you\): set GRAPHYARD_HOME"):
         home.check()
 
@@ -66,7 +65,7 @@ def test_a_disk_that_refuses_after_all_is_told() -> None:
 def test_somebody_elses_home_is_refused_by_both_names(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.make()
     owner = os.geteuid()
-    monkeypatch.setattr(module.os, "geteuid", lambda: owner + 12345)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 12345)
     for check in (home.check, home.check_owner, home.check_purgeable):
         with pytest.raises(Trouble, match=rf"belongs to .* and you are user {owner + 12345}: run this as"):
             check()
@@ -74,7 +73,7 @@ def test_somebody_elses_home_is_refused_by_both_names(home: Home, monkeypatch: p
 
 def test_a_full_disk_is_told_in_megabytes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")._replace(free=499 * 2**20)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(Trouble, match=r"has 499 MB left and a stack needs 500 MB to start: free some space"):
         home.check()
 
