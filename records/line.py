@@ -3,21 +3,27 @@
 A line's id is the cursor callers page with, so ids must rise in the order of commits: batches of one
 deployment are written one at a time. A line is known by its stream and its position there, so a shipper may
 send a batch again.
+
+Within one log moments never go back and never lie ahead: a line that comes late gets the moment of the one
+before it. So "from this moment on" and "after this line" mean the same, and a reader who follows by time (as
+the CLI does) misses nothing that another replica wrote a blink earlier and that arrived later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, delete, func, select
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from records.base import Base, Counter, words
+from records.base import Base, Counter, now, words
 from records.deployment import Deployment
+from records.revision import Revision
+from workflows.lines import LEVELS
 
 BATCH = 1000
 
@@ -77,7 +83,11 @@ class Wanted:
     limit: int = 50
     offset: int | None = None
     level: str | None = None
+    """This level and the graver ones."""
     query: str | None = None
+    """A part of the message, in whatever case."""
+    run: str | None = None
+    """Likewise: the id of a run that the line speaks of."""
     start: datetime | None = None
     end: datetime | None = None
 
@@ -101,9 +111,9 @@ async def insert_lines(session: AsyncSession, deployment_id: UUID, lines: Sequen
     )
     if await session.scalar(living) is None:
         return None
-    entered = 0
+    entered, last = 0, await _last_moments(session, deployment_id)
     for start in range(0, len(lines), BATCH):
-        rows = [_row(deployment_id, line) for line in lines[start : start + BATCH]]
+        rows = [_row(deployment_id, line, last) for line in lines[start : start + BATCH]]
         new = insert(Line).values(rows).on_conflict_do_nothing(index_elements=["stream", "position"])
         entered += len((await session.execute(new.returning(Line.id))).all())
     return entered
@@ -115,9 +125,10 @@ async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Pa
     if wanted.revision_id is not None:
         query = query.where(Line.revision_id == wanted.revision_id)
     if wanted.level is not None:
-        query = query.where(Line.level == wanted.level)
-    if wanted.query:
-        query = query.where(Line.message.contains(wanted.query, autoescape=True))
+        query = query.where(Line.level.in_(LEVELS[LEVELS.index(wanted.level) :]))
+    for part in (wanted.query, wanted.run):
+        if part:
+            query = query.where(Line.message.icontains(part, autoescape=True))
     if wanted.start is not None:
         query = query.where(Line.at >= wanted.start)
     if wanted.end is not None:
@@ -131,6 +142,18 @@ async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Pa
     return Page(lines, lines[-1].id if lines else (wanted.offset or 0))
 
 
+async def owners(
+    session: AsyncSession, places: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], tuple[UUID, UUID]]:
+    """Whose lines they are: deployment and revision behind the short id and the number a plane knows."""
+    query = (
+        select(Deployment.short, Revision.number, Deployment.id, Revision.id)
+        .join(Revision, Revision.deployment_id == Deployment.id)
+        .where(tuple_(Deployment.short, Revision.number).in_(list(places)))
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in await session.execute(query)}
+
+
 async def forget(session: AsyncSession, before: datetime, *, limit: int = 20_000) -> int:
     """Drop lines older than a moment, at most so many at once; how many went."""
     old = select(Line.id).where(Line.at < before).limit(limit).scalar_subquery()
@@ -138,12 +161,24 @@ async def forget(session: AsyncSession, before: datetime, *, limit: int = 20_000
     return len(gone.all())
 
 
-def _row(deployment_id: UUID, line: NewLine) -> dict[str, object]:
+async def _last_moments(session: AsyncSession, deployment_id: UUID) -> dict[LogKind, datetime]:
+    last = {}
+    for kind in LogKind:
+        query = select(Line.at).where(Line.deployment_id == deployment_id, Line.kind == kind)
+        at = await session.scalar(query.order_by(Line.id.desc()).limit(1))
+        if at is not None:
+            last[kind] = at
+    return last
+
+
+def _row(deployment_id: UUID, line: NewLine, last: dict[LogKind, datetime]) -> dict[str, object]:
+    at = min(line.at, now())
+    last[line.kind] = at = max(at, last.get(line.kind, at))
     return {
         "deployment_id": deployment_id,
         "revision_id": line.revision_id,
         "kind": line.kind,
-        "at": line.at,
+        "at": at,
         "level": line.level,
         "message": _storable(line.message),
         "replica": line.replica,

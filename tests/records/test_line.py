@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from records import deployment, line
 from records.line import BATCH, LogKind, NewLine, Wanted
 from records.session import connect, sessions
-from tests.rows import a_deployment
+from tests.rows import a_deployment, a_revision
 
-START = datetime(2026, 11, 22, 12, tzinfo=UTC)
+START = datetime(2025, 11, 22, 12, tzinfo=UTC)
 REVISION = uuid4()
 
 
@@ -100,7 +100,9 @@ FILTERS: list[tuple[str, dict[str, Any], list[int]]] = [
     ("one revision", {"revision_id": REVISION}, [0, 1, 2, 3]),
     ("a level", {"level": "ERROR"}, [4, 5]),
     ("a part of the message", {"query": "line 3"}, [3]),
-    ("a part in the wrong case", {"query": "LINE 3"}, []),
+    ("a part in another case", {"query": "LINE 3"}, [3]),
+    ("this level and graver ones", {"level": "WARNING"}, [4, 5]),
+    ("a run's", {"query": "line", "run": "2"}, [2]),
     ("a wildcard is a letter", {"query": "line%"}, []),
     ("from a moment on, inclusive", {"start": START + timedelta(seconds=3)}, [3, 4, 5]),
     ("up to a moment, inclusive", {"end": START + timedelta(seconds=1)}, [0, 1]),
@@ -119,6 +121,33 @@ async def test_filters(session: AsyncSession, narrowed: dict[str, Any], expected
     stranger = (await a_deployment(session)).id
     await line.insert_lines(session, stranger, lines(2, stream="other"))
     assert await positions(session, owner, **narrowed) == expected
+
+
+async def test_moments_never_go_back_and_never_lie_ahead(session: AsyncSession) -> None:
+    """Else a reader who goes on from the last line's moment misses what arrived late."""
+    owner = (await a_deployment(session)).id
+    await line.insert_lines(session, owner, lines(2))
+    late = NewLine(LogKind.DEPLOY, START - timedelta(hours=1), "late", "other", 0)
+    dreamt = NewLine(LogKind.DEPLOY, START + timedelta(days=9999), "dreamt", "other", 1)
+    await line.insert_lines(session, owner, [late, dreamt])
+    await line.insert_lines(session, owner, lines(1, first=5))
+    built = NewLine(LogKind.BUILD, START, "built", "build", 0)
+    await line.insert_lines(session, owner, [built])
+    rows = (await line.page(session, owner, Wanted(LogKind.DEPLOY))).lines
+    assert [row.message for row in rows] == ["line 0", "line 1", "late", "dreamt", "line 5"]
+    moments = [row.at for row in rows]
+    assert moments == sorted(moments)
+    assert moments[2] == moments[1]
+    assert moments[-1] <= datetime.now(UTC)
+    assert (await line.page(session, owner, Wanted(LogKind.BUILD))).lines[0].at == START
+
+
+async def test_a_plane_knows_owners_by_short_id_and_number(session: AsyncSession) -> None:
+    owner = await a_deployment(session)
+    first = await a_revision(session, owner)
+    places = {(owner.short, first.number), (owner.short, 99), ("00000000", 1)}
+    assert await line.owners(session, places) == {(owner.short, first.number): (owner.id, first.id)}
+    assert await line.owners(session, set()) == {}
 
 
 async def test_lines_past_their_time_go_a_few_at_a_time(session: AsyncSession) -> None:
