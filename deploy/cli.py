@@ -185,4 +185,4 @@ def _existing() -> Home:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="graphyard")
