@@ -94,6 +94,20 @@ Packages = Annotated[list[Annotated[Text, Field(max_length=256)]], Field(max_len
 class CreateDeployment(Body):
     """A new deployment."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "echo-agent",
+                    "source": "internal_source",
+                    "source_config": {"deployment_type": "dev", "resource_spec": {"min_scale": 2}},
+                    "source_revision_config": {},
+                    "secrets": [{"name": "GREETING", "value": "hello"}],
+                }
+            ]
+        }
+    )
+
     name: Annotated[
         Text,
         Field(
@@ -133,6 +147,22 @@ class Change(Body):
 class PatchDeployment(Change):
     """Changes to a deployment; some of them make a new revision."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "revision_source": "internal_source",
+                    "source_revision_config": {
+                        "source_tarball_path": "uploads/<deployment id>/<upload id>.tar.gz",
+                        "langgraph_config_path": "langgraph.json",
+                    },
+                    "secrets": [],
+                },
+                {"display_name": "Echo", "source_config": {"custom_url": "https://echo.example.com"}},
+            ]
+        }
+    )
+
     name: Line | None = None
     source: Line | None = None
     display_name: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
@@ -144,6 +174,10 @@ class PatchDeployment(Change):
 
 class CreateRevision(Change):
     """A new revision, also when nothing differs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"source_config": {"resource_spec": {"min_scale": 2}}}]}
+    )
 
 
 class UploadRequest(Body):

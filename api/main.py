@@ -34,6 +34,7 @@ from api.limit import Limit
 from api.meters import Meters
 from api.nudge import Nudger
 from api.parts import Parts
+from api.shapes import Refusal
 from api.storage import Storage
 from api.tickets import Tickets
 from api.tidy import keep_tidy
@@ -91,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         strict_content_type=False,
+        responses={503: {"model": Refusal, "description": "A part this depends on is away; try again."}},
     )
     app.state.closing = closing
     problems.install(app)
@@ -119,7 +121,10 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    Door(config, app.state.closing).run()
+    door = Door(config, app.state.closing)
+    door.run()
+    if not door.started:
+        raise SystemExit("the api could not start; its log says why")
 
 
 class Door(uvicorn.Server):
@@ -131,7 +136,7 @@ class Door(uvicorn.Server):
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
-        if self.config.uds:
+        if self.started and self.config.uds:
             os.chmod(self.config.uds, 0o600)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
