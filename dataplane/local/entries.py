@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.lines import LONGEST_MESSAGE, Level
+from workflows.lines import EARLIEST, LONGEST_MESSAGE, Level
 
 LEVELS: dict[str, Level] = {
     "TRACE": "DEBUG",
@@ -113,16 +113,18 @@ def _level(value: Any) -> Level:
 
 
 def moment(value: Any) -> datetime | None:
-    """A time as log lines spell it; None for what is none."""
+    """A time as log lines spell it; None for what is none, or a clock that was never set."""
     try:
         if isinstance(value, str):
             at = datetime.fromisoformat(value)
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
+            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            at = datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
+        else:
+            return None
     except (ValueError, OverflowError, OSError):
-        pass
-    return None
+        return None
+    return at if at >= EARLIEST else None
 
 
 class Assembler:

@@ -418,10 +418,12 @@ async def test_a_plane_cannot_write_what_is_no_line(desk: Desk) -> None:
         {"number": 0},
         {"message": "x" * 40_000},
         {"at": "soon"},
+        {"at": "2025-11-23T01:00:00"},
+        {"at": "0001-01-01T00:00:00+00:00"},
     ]
     for fields in wrong:
         answer = await desk.yard.client.post(
-            "/internal/v1/lines", json={"lines": [desk.sent(0, **fields)]}, headers=PLANE
+            "/internal/v1/lines", json={"lines": [{**desk.sent(0), **fields}]}, headers=PLANE
         )
         assert answer.status_code == 422, fields
     assert (await desk.ship(desk.sent(0, message="nul \0"))) == {"stored": 1, "known": 0, "dropped": 0}

@@ -84,6 +84,8 @@ def test_a_servers_own_line_keeps_its_moment_its_fields_and_its_traceback() -> N
         (True, None),
         (None, None),
         ("0001-01-01T00:00:00+23:00", None),
+        ("1970-01-01T00:00:01Z", None),
+        (12, None),
     ],
 )
 def test_moments(value: object, expected: datetime | None) -> None:
