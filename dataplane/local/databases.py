@@ -26,7 +26,8 @@ class LocalDatabases:
                     group.create_task(self._postgres.provision(wish))
                 if not wish.custom_redis:
                     group.create_task(self._redis.provision(wish))
-        except* Exception as several:
+        except ExceptionGroup as several:
+            # Not `except*`: up to Python 3.11.3 what is raised inside one comes out in a group again.
             raise several.exceptions[0] from None
 
     async def remove(self, wish: Wish) -> None:

@@ -194,7 +194,8 @@ class Up:
             async with asyncio.TaskGroup() as group:
                 for work in works:
                     group.create_task(work)
-        except* Trouble as several:
+        except BaseExceptionGroup as several:
+            # Not `except*`: up to Python 3.11.3 what is raised inside one comes out in a group again.
             raise several.exceptions[0] from None
 
     async def _undo(self, found: Found) -> None:
