@@ -5,6 +5,7 @@ sentence that names the thing and says what to do. A 422 alone carries a list. W
 logged and never shown: no stack trace, no query, and no value that was sent (it may be a secret).
 """
 
+from traceback import format_tb
 from typing import Any
 
 import psycopg
@@ -108,8 +109,14 @@ def failure(error: Exception, path: str) -> JSONResponse:
     if database_away(error):
         log.warning("database away", path=path, error=type(error).__name__)
         return answer(503, AWAY, {"Retry-After": "3"})
-    log.error("request failed", path=path, exc_info=error)
+    log.error("request failed", path=path, **traced(error))
     return answer(500, BROKEN)
+
+
+def traced(error: BaseException) -> dict[str, Any]:
+    """Where an error came from, for the log: its kind and its frames. Not its words nor any local, for both
+    may hold a variable's value."""
+    return {"error": type(error).__name__, "trace": "".join(format_tb(error.__traceback__))}
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

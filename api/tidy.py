@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from api.problems import database_away
+from api.problems import database_away, traced
 from records import upload
 from records.session import Sessions
 
@@ -28,7 +28,7 @@ async def keep_tidy(folder: Path, sessions: Sessions) -> None:
                 log.info("removed archives of gone deployments", files=removed)
         except Exception as error:
             if not database_away(error):
-                log.exception("could not tidy archives")
+                log.error("could not tidy archives", **traced(error))  # noqa: TRY400
         await asyncio.sleep(EVERY)
 
 

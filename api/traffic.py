@@ -7,10 +7,14 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.meters import Meters
-from api.problems import failure
+from api.problems import failure, traced
 
 ANONYMOUS = frozenset({"/health", "/ready", "/metrics"})
 log = structlog.get_logger()
+
+
+class BrokenOff(Exception):
+    """An answer that cannot be finished; it ends the connection, so that no part passes for the whole."""
 
 
 class Traffic:
@@ -39,8 +43,8 @@ class Traffic:
                 await self.app(scope, receive, watched)
             except Exception as error:
                 if code:
-                    log.exception("answer broken off", path=scope["path"])
-                    raise
+                    log.error("answer broken off", path=scope["path"], **traced(error))  # noqa: TRY400
+                    raise BrokenOff from None
                 await failure(error, scope["path"])(scope, receive, watched)
             finally:
                 self._count(scope, code, first)

@@ -7,10 +7,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
+import structlog
 from psycopg import conninfo
 from pydantic import SecretStr
 
@@ -80,21 +83,48 @@ async def test_metrics_count_by_route_and_never_by_path(yard: Yard) -> None:
 
 
 async def test_what_nobody_foresaw_is_a_sentence_too(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    await yard.create("agent", secrets=[{"name": "A", "value": "marker-4711"}])
+    marker = uuid4().hex
+    await yard.create("agent", secrets=[{"name": "A", "value": marker}])
 
     def broken(*_: object) -> dict[str, str]:
-        raise KeyError("marker-4711")
+        raise KeyError(marker)
 
     monkeypatch.setattr(type(yard.parts.keyring), "open_map", broken)
-    answer = await yard.client.get("/v2/deployments")
+    with structlog.testing.capture_logs() as told:
+        answer = await yard.client.get("/v2/deployments")
     assert answer.status_code == 500
+    failed = next(entry for entry in told if entry["event"] == "request failed")
+    assert failed["error"] == "KeyError"
+    assert "in broken" in failed["trace"]
+    assert marker not in str(told)
     assert set(answer.json()) == {"detail"}
-    assert "marker-4711" not in answer.text
+    assert marker not in answer.text
     assert answer.headers["x-request-id"]
 
 
 async def test_it_serves_on_its_socket_alone_and_ends_when_told(settings: Settings) -> None:
-    """The program as the supervisor starts it."""
+    """The program as the supervisor starts it; once more over the socket that a killed one left."""
+    for end, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, -signal.SIGTERM)):
+        process = _started(settings)
+        try:
+            assert (await _ready(settings, process))["ready"] is True
+            mode = settings.api_socket.stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o600
+            assert not _listens(process.pid)
+        finally:
+            process.send_signal(end)
+            ended = await asyncio.to_thread(process.wait, 15)
+        assert ended == code
+
+
+async def test_it_says_so_when_it_cannot_start(settings: Settings) -> None:
+    settings.sealing_keys.unlink()
+    process = _started(settings)
+    assert await asyncio.to_thread(process.wait, 15) not in (0, None)
+
+
+def _started(settings: Settings) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "GRAPHYARD_HOME": str(settings.home),
@@ -105,25 +135,18 @@ async def test_it_serves_on_its_socket_alone_and_ends_when_told(settings: Settin
     }
     code = "from api.main import serve; from settings import Settings; serve(Settings())"
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=root)
-    try:
-        transport = httpx.AsyncHTTPTransport(uds=str(settings.api_socket))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            while True:
-                try:
-                    answer = await client.get("/ready")
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None
-                    await asyncio.sleep(0.05)
-            assert answer.json()["ready"] is True
-            mode = settings.api_socket.stat().st_mode
-            assert stat.S_ISSOCK(mode)
-            assert stat.S_IMODE(mode) == 0o600
-            assert not _listens(process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 15) == -signal.SIGTERM
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=root)
+
+
+async def _ready(settings: Settings, process: subprocess.Popen[bytes]) -> Any:
+    transport = httpx.AsyncHTTPTransport(uds=str(settings.api_socket))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        while True:
+            try:
+                return (await client.get("/ready")).json()
+            except httpx.TransportError:
+                assert process.poll() is None
+                await asyncio.sleep(0.05)
 
 
 def _listens(pid: int) -> bool:
