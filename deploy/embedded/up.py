@@ -17,6 +17,7 @@ from dataplane.local.programs import Program, write_private
 from dataplane.local.supervisor import Supervisor
 from deploy.embedded import parts, ports, postgres, secrets, version
 from deploy.embedded.daemon import Daemon, alone, last_line
+from deploy.embedded.deployments import roll_out_anew
 from deploy.embedded.down import end
 from deploy.embedded.home import Home
 from deploy.embedded.parts import PRIORITIES, passed, settings
@@ -50,6 +51,7 @@ class Up:
         self._supervisor = Supervisor(home.root)
         self._daemon = Daemon(home, self._supervisor)
         self._touched: list[str] = []
+        self._moved = False
         self._began = int(time.time())
 
     async def run(self) -> Stack:
@@ -101,6 +103,8 @@ class Up:
             self._ensure(parts.worker(self._home, stack, env), ready),
             self._ensure(parts.caddy(self._home, BIN, door), ready),
         )
+        if self._moved and (count := await roll_out_anew(self._home)):
+            self._progress.say(f"  Postgres moved, so {count} deployments are being rolled out anew")
         return stack
 
     def _settle_ports(self, stack: Stack, found: Found) -> Stack:
@@ -112,6 +116,7 @@ class Up:
             return name.partition("_")[0] in found.running
 
         settled = ports.settle(stack.ports, ours)
+        self._moved = "postgres" in stack.ports and stack.ports["postgres"] != settled["postgres"]
         for name, port in settled.items():
             if name in stack.ports and stack.ports[name] != port:
                 self._progress.say(

@@ -1,0 +1,249 @@
+"""A whole stack as its owner meets it: up, up again, hurt, mended, down, gone."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.stack import Stack, free_port
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+PARTS = ("postgres", "temporal", "api", "worker", "caddy", "keeper")
+
+
+def living(home: Path) -> list[psutil.Process]:
+    """Every process of a stack, by the supervisord each inherited or the configuration it runs with."""
+    address, found = f"unix://{home}/run/supervisor.sock", []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            ours = process.environ().get("SUPERVISOR_SERVER_URL") == address
+        except psutil.Error:
+            continue
+        if ours or f"{home}/etc/supervisord.conf" in (process.info["cmdline"] or []):
+            found.append(process)
+    return [process for process in found if process.info["status"] != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def absent() -> Iterator[Stack]:
+    """A stack that was never up."""
+    directory = Path(tempfile.mkdtemp(prefix="gy-"))
+    stack = Stack(directory / "home")
+    yield stack
+    stack.remove()
+    shutil.rmtree(directory)
+
+
+async def pids(stack: Stack) -> dict[str, int]:
+    return {part: await stack.pid(part) for part in (*PARTS, "supervisord")}
+
+
+async def test_a_second_up_only_looks(stack: Stack) -> None:
+    before = await pids(stack)
+    began = time.monotonic()
+    said = stack.up()
+    # It takes one or two; the rest is what other tests leave for it on a busy machine.
+    assert time.monotonic() - began < 6
+    assert await pids(stack) == before
+    assert said.count("was up") == len(PARTS)
+
+
+def test_status_tells_the_parts_and_never_the_key(stack: Stack) -> None:
+    told = stack.graphyard("status")
+    lines = {line.split()[0]: line.split()[1] for line in told.stdout.splitlines() if line.strip()}
+    assert {part: lines[part] for part in PARTS} == dict.fromkeys(PARTS, "up")
+    for words in (["status"], ["version"], ["up", "--no-example"], ["logs", "api"], ["logs", "worker"]):
+        done = stack.graphyard(*words)
+        assert stack.api_key not in done.stdout + done.stderr, words
+
+
+def test_env_opens_the_api_for_whoever_evals_it(stack: Stack) -> None:
+    show = "import os, json; print(json.dumps(dict(os.environ)))"
+    shell = f'eval "$("$0" -P -m deploy.cli env)"; exec "$0" -c "{show}"'
+    python = shutil.which("python", path=stack.env["PATH"])
+    assert python is not None
+    checkout = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        ["sh", "-c", shell, python],
+        env={**stack.env, "PYTHONPATH": checkout},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    env = json.loads(done.stdout)
+    assert env["LANGGRAPH_HOST_URL"].endswith("/api-host")
+    answer = httpx.get(
+        f"{env['LANGGRAPH_HOST_URL']}/v2/deployments",
+        headers={"X-Api-Key": env["LANGGRAPH_HOST_API_KEY"], "X-Tenant-Id": env["LANGSMITH_TENANT_ID"]},
+    )
+    assert answer.status_code == 200, answer.text
+    wrong = httpx.get(f"{env['LANGGRAPH_HOST_URL']}/v2/deployments", headers={"X-Api-Key": "wrong"})
+    assert wrong.status_code in (401, 403)
+
+
+def test_everything_listens_on_loopback_only(stack: Stack) -> None:
+    ours = {process.pid for process in living(stack.home)}
+    heard = [
+        c.laddr.ip for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN
+    ]
+    assert heard
+    assert set(heard) <= {"127.0.0.1", "::1"}
+
+
+def test_secrets_sockets_and_data_are_for_the_owner_alone(stack: Stack) -> None:
+    private = [
+        stack.home,
+        *(stack.home / name for name in ("secrets", "run", "data", "uploads", "etc/specs")),
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o700}
+    files = [
+        *(stack.home / "secrets").iterdir(),
+        *(stack.home / "etc" / "specs").iterdir(),
+        stack.home / "stack.json",
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_no_secret_of_the_stack_is_in_a_command_line_or_a_log(stack: Stack) -> None:
+    known = [
+        path.read_text().strip() for path in (stack.home / "secrets").iterdir() if path.name != "sealing.keys"
+    ]
+    lines = [" ".join(process.cmdline()) for process in living(stack.home)]
+    texts = [path.read_text(errors="replace") for path in (stack.home / "logs").rglob("*.log")]
+    assert len(known) >= 4
+    assert not [word for word in known for text in (*lines, *texts) if word in text]
+
+
+@pytest.mark.parametrize("part", ["api", "worker", "caddy", "temporal", "postgres"])
+async def test_a_killed_part_comes_back_by_itself(stack: Stack, part: str) -> None:
+    killed = await stack.kill(part)
+    assert "was up" in stack.up()
+    assert await stack.pid(part) not in (0, killed)
+    assert stack.graphyard("status").returncode == 0
+
+
+async def test_after_a_kill_of_everything_up_brings_it_all_back(stack: Stack) -> None:
+    tenant, key, url = stack.tenant_id, stack.api_key, stack.url
+    for process in living(stack.home):
+        process.kill()
+    stack.up()
+    assert (stack.tenant_id, stack.api_key, stack.url) == (tenant, key, url)
+    assert httpx.get(f"{url}/api-host/v2/deployments", headers={"X-Api-Key": key}).status_code == 200
+
+
+def test_status_of_a_stack_that_is_down_says_so(stack: Stack) -> None:
+    stack.down()
+    assert living(stack.home) == []
+    assert stack.down() == "Nothing was running.\n"
+    told = stack.graphyard("status", check=False)
+    assert told.returncode == 1
+    assert [line.split()[1] for line in told.stdout.splitlines()[1:7]] == ["down"] * 6
+    assert "the api does not answer" in told.stdout
+    stack.up()
+
+
+def test_a_port_that_somebody_took_meanwhile_moves_and_says_so(stack: Stack) -> None:
+    stack.down()
+    kept = stack.held.ports
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", kept["temporal_ui"]))
+        squatter.listen()
+        said = stack.up()
+    assert f"port {kept['temporal_ui']} of temporal_ui was taken meanwhile; it moves to" in said
+    assert {name for name, port in stack.held.ports.items() if port != kept[name]} == {"temporal_ui"}
+
+
+def test_a_taken_public_port_is_one_sentence_and_leaves_nothing(absent: Stack) -> None:
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        port = str(squatter.getsockname()[1])
+        done = absent.graphyard("up", "--no-example", check=False, GRAPHYARD_PORT=port)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"graphyard: Port {port} of 127.0.0.1 is taken by another program: stop it, or choose another port with"
+        " GRAPHYARD_PORT=<port>.\n"
+    )
+    assert not absent.home.exists()
+
+
+def test_a_part_that_cannot_come_up_takes_the_others_down_again(absent: Stack) -> None:
+    done = absent.graphyard("up", "--no-example", check=False, GRAPHYARD_SWEEP_SECONDS="soon")
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "the whole story is in" in done.stderr
+    assert living(absent.home) == []
+    absent.up()
+    assert absent.graphyard("status").returncode == 0
+
+
+def test_an_interrupted_up_leaves_nothing_running(absent: Stack) -> None:
+    up = subprocess.Popen(
+        [
+            shutil.which("python", path=absent.env["PATH"]) or "",
+            "-P",
+            "-m",
+            "deploy.cli",
+            "up",
+            "--no-example",
+        ],
+        env={**absent.env, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert up.stdout is not None
+    assert "keeper" in up.stdout.readline()
+    up.send_signal(signal.SIGTERM)
+    _, said = up.communicate(timeout=60)
+    assert (up.returncode, said) == (130, "graphyard: interrupted; what had been started is ended again.\n")
+    assert living(absent.home) == []
+
+
+def test_commands_without_a_stack_say_what_to_do(absent: Stack) -> None:
+    for words in (["status"], ["env"], ["logs", "api"]):
+        done = absent.graphyard(*words, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"graphyard: There is no stack in {absent.home}: run `graphyard up`")
+    assert absent.down() == f"There is no stack in {absent.home}.\n"
+
+
+def test_two_stacks_side_by_side_share_nothing(stack: Stack, absent: Stack) -> None:
+    absent.up()
+    ports = [*stack.held.ports.values(), *absent.held.ports.values(), stack.held.port, absent.held.port]
+    assert len(set(ports)) == len(ports)
+    assert stack.api_key != absent.api_key
+    answer = httpx.get(f"{absent.url}/api-host/v2/deployments", headers={"X-Api-Key": stack.api_key})
+    assert answer.status_code in (401, 403)
+    absent.down()
+    assert stack.graphyard("status").returncode == 0
+
+
+def test_a_purge_removes_the_home_and_nothing_else(absent: Stack) -> None:
+    absent.up()
+    beside = absent.home.parent / "beside"
+    beside.write_text("")
+    absent.graphyard("down", "--purge")
+    assert not absent.home.exists()
+    assert beside.exists()
+    absent.graphyard("down", "--purge")
+
+
+def test_a_new_public_port_is_taken_up(absent: Stack) -> None:
+    absent.up()
+    port = free_port()
+    absent.graphyard("up", "--no-example", GRAPHYARD_PORT=str(port))
+    assert absent.url == f"http://127.0.0.1:{port}"
+    assert httpx.get(f"{absent.url}/health").status_code == 200
+    assert os.getpid() not in {process.pid for process in living(absent.home)}
