@@ -18,7 +18,7 @@ RECORD = "bundle.json"
 COMPLETE = ".complete"
 SOURCE = "source"
 VENV = "venv"
-FILED = "file:"
+FILED = "graphyard-source:"
 """Marks, inside `variables`, a text that is a path below the source and becomes absolute at start."""
 
 
@@ -64,7 +64,7 @@ class Record(BaseModel):
     provenance: Provenance
     graphs: dict[str, Graph]
     variables: dict[str, Any] = {}
-    """What `langgraph.json` says to the server: LANGGRAPH_AUTH, LANGGRAPH_HTTP, … as values, not yet as text."""
+    """What `langgraph.json` tells the server: LANGGRAPH_AUTH, LANGGRAPH_HTTP, …, not yet as text."""
     config: dict[str, Any] = {}
     """`langgraph.json` as it was given, without `env`."""
 
