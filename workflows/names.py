@@ -68,7 +68,10 @@ def durable_resources(wish: Wish) -> list[Resource]:
     owned = [Resource(kind=ResourceKind.ROUTE, name=slug(wish.name, wish.deployment_id))]
     if not wish.custom_postgres and wish.flavour == "pg":
         name = database(wish.name, wish.deployment_id)
-        owned += [Resource(kind=ResourceKind.ROLE, name=name), Resource(kind=ResourceKind.DATABASE, name=name)]
+        owned += [
+            Resource(kind=ResourceKind.ROLE, name=name),
+            Resource(kind=ResourceKind.DATABASE, name=name),
+        ]
     if not wish.custom_redis and wish.flavour == "pg":
         owned.append(Resource(kind=ResourceKind.REDIS, name=redis(wish.deployment_id)))
     return owned

@@ -138,6 +138,22 @@ class Intent(BaseModel):
     """The number of the revision that serves, if one does."""
 
 
+class Launch(BaseModel):
+    """One rollout: the wish, where it is to come true, and for whom."""
+
+    wish: Wish
+    plane: str
+    workspace: str = ""
+
+
+class Phase(StrEnum):
+    """What a deployment's workflow is at, as a search attribute; a rollout's is its revision's status."""
+
+    RESTING = "RESTING"
+    ROLLING_OUT = "ROLLING_OUT"
+    REMOVING = "REMOVING"
+
+
 class Image(BaseModel):
     """What a build yields, named by its digest (`sha256:...`); never by anything that can move."""
 

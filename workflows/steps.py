@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
+from workflows.names import plane_queue
 from workflows.shapes import Built, Image, Intent, Keep, Outcome, Plan, Progress, Removed, Swept, Wish
 
 
@@ -98,7 +99,7 @@ class PlaneSteps(ABC):
     @activity.defn
     @abstractmethod
     async def await_ready(self, wish: Wish) -> None:
-        """Wait while there is progress; refuse at once what cannot heal, with the dead server's last lines."""
+        """Wait while there is progress; refuse at once what cannot heal, with a dead server's last lines."""
 
     @activity.defn
     @abstractmethod
@@ -136,7 +137,9 @@ def quick(summary: str) -> ActivityConfig:
     return ActivityConfig(
         summary=summary,
         start_to_close_timeout=timedelta(seconds=20),
-        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
+        ),
     )
 
 
@@ -146,6 +149,13 @@ def patient(summary: str, limit: timedelta = timedelta(hours=6)) -> ActivityConf
         summary=summary,
         start_to_close_timeout=limit,
         heartbeat_timeout=timedelta(seconds=10),
-        retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
+        ),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
+
+
+def on_plane(plane: str, summary: str, *, within: timedelta | None = None) -> ActivityConfig:
+    """A patient step on a plane's queue; `within` is for what is not worth more time than that in all."""
+    return {**patient(summary), "task_queue": plane_queue(plane), "schedule_to_close_timeout": within}

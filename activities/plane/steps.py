@@ -1,0 +1,98 @@
+"""The plane steps over a plane's ports: each a call, kept alive by heartbeats, with failures told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio import activity
+
+from activities.failures import PATIENCE, told
+from activities.heartbeat import heartbeat
+from dataplane.plane import Plane, Tell
+from workflows.shapes import Image, Keep, Plan, Removed, Wish
+from workflows.steps import PlaneSteps
+
+
+class PortSteps(PlaneSteps):
+    """The steps of one plane."""
+
+    def __init__(self, plane: Plane, patience: timedelta = PATIENCE) -> None:
+        self._plane = plane
+        self._patience = patience
+
+    @activity.defn
+    async def preflight(self, wish: Wish) -> Plan:
+        async with self._step():
+            return await self._plane.images.preflight(wish)
+
+    @activity.defn
+    async def build(self, wish: Wish) -> Image:
+        async with self._step() as tell:
+            return await self._plane.images.build(wish, tell)
+
+    @activity.defn
+    async def provision(self, wish: Wish) -> None:
+        async with self._step():
+            await self._plane.databases.provision(wish)
+
+    @activity.defn
+    async def apply(self, wish: Wish) -> None:
+        async with self._step():
+            await self._plane.servers.apply(wish)
+
+    @activity.defn
+    async def await_ready(self, wish: Wish) -> None:
+        async with self._step() as tell:
+            await self._plane.servers.until_ready(wish, tell)
+
+    @activity.defn
+    async def prove(self, wish: Wish) -> None:
+        async with self._step():
+            await self._plane.servers.prove(wish)
+
+    @activity.defn
+    async def switch(self, wish: Wish) -> None:
+        async with self._step():
+            await self._plane.servers.switch(wish)
+
+    @activity.defn
+    async def retire(self, wish: Wish) -> None:
+        async with self._cleaning() as tell:
+            await self._plane.servers.retire(wish, tell)
+
+    @activity.defn
+    async def discard(self, wish: Wish) -> None:
+        async with self._cleaning():
+            await self._plane.servers.discard(wish)
+
+    @activity.defn
+    async def remove(self, wish: Wish) -> Removed:
+        """Servers first: whoever still ran would miss its databases."""
+        async with self._cleaning() as tell:
+            tell("ending servers, closing the gateway")
+            await self._plane.servers.remove(wish)
+            tell("dropping databases")
+            await self._plane.databases.remove(wish)
+            tell("looking")
+            seen = [await self._plane.servers.observe(wish), await self._plane.databases.observe(wish)]
+        return Removed(
+            deployment_id=wish.deployment_id, left=[left for sighting in seen for left in sighting.resources]
+        )
+
+    @activity.defn
+    async def collect_images(self, keep: Keep) -> int:
+        async with self._cleaning():
+            return await self._plane.images.collect(set(keep.digests))
+
+    @asynccontextmanager
+    async def _step(self) -> AsyncIterator[Tell]:
+        with told(self._patience):
+            async with heartbeat() as tell:
+                yield tell
+
+    @asynccontextmanager
+    async def _cleaning(self) -> AsyncIterator[Tell]:
+        """What cleans up has no right to give up."""
+        with told(None):
+            async with heartbeat() as tell:
+                yield tell

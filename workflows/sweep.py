@@ -1,0 +1,20 @@
+"""Sweep: on a schedule, finds what nobody moved. Nothing is decided here; a nudge says only *look again*."""
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+
+from workflows.shapes import Swept
+from workflows.steps import ControlSteps, quick
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+class Sweep:
+    """One pass over the wishes of one plane."""
+
+    @workflow.run
+    async def run(self, plane: str) -> Swept:
+        swept = await workflow.execute_activity_method(
+            ControlSteps.nudge_unattended, plane, **quick("nudge what waits")
+        )
+        workflow.set_current_details(swept.sentence)
+        return swept
