@@ -21,7 +21,7 @@ down: venv
 	@$(BIN)/graphyard down
 
 test: check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not chaos" --ignore=tests/benchmarks
 
 check: venv-dev
 	@$(BIN)/ruff check .
@@ -30,10 +30,10 @@ check: venv-dev
 	@$(BIN)/lint-imports
 
 chaos: venv-dev
-	@$(BIN)/python -m pytest -m chaos --chaos=all
+	@$(BIN)/python -m pytest tests/chaos
 
 bench: venv-dev
-	@$(BIN)/python -m pytest -s tests/benchmarks --bench
+	@$(BIN)/python -m pytest -s tests/benchmarks
 
 # Always asked, and answered in milliseconds: only a changed lock, place or Python makes it work.
 venv:

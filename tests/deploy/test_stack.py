@@ -122,7 +122,7 @@ def test_a_role_of_a_deployment_cannot_open_the_records(stack: Stack) -> None:
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
     ours = {process.pid for process in living(stack.home)}
     listening = [one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN]
-    heard = [one.laddr[0] for one in listening if one.pid in ours]
+    heard = [address.ip for one in listening if one.pid in ours and (address := one.laddr)]
     assert heard
     assert set(heard) <= {"127.0.0.1", "::1"}
 
