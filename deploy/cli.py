@@ -87,6 +87,7 @@ def status() -> None:
     from dataplane.local.supervisor import Supervisor
     from deploy.embedded import secrets
     from deploy.embedded import status as look
+    from deploy.embedded.daemon import Daemon
     from deploy.embedded.ports import Stack
     from deploy.embedded.ready import Readiness
 
@@ -94,7 +95,8 @@ def status() -> None:
     stack, supervisor = Stack.load(home.stack), Supervisor(home.root)
 
     async def story() -> bool:
-        lines = await look.parts(supervisor, Readiness(home, stack, secrets.settle(home)))
+        daemon = Daemon(home, supervisor)
+        lines = await look.parts(supervisor, daemon, Readiness(home, stack, secrets.settle(home)))
         agents = await look.agents(home, await supervisor.all_states() if await supervisor.alive() else {})
         look.show(lines, agents, stack)
         return all(line.well for line in lines) and agents is not None
@@ -149,9 +151,8 @@ def api() -> None:
 @main.command(hidden=True)
 def worker() -> None:
     """Run control side and local plane in one worker; the stack does this itself."""
-    from worker.main import serve
-
     from settings import Settings
+    from worker.main import serve
 
     serve(Settings())
 

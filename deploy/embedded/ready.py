@@ -65,6 +65,9 @@ class Readiness:
 
     async def caddy(self, pid: int) -> bool:
         """The api's health through the public port: gateway, socket and api in one look."""
+        # Asked in vain, the gateway would fill its log with an api that is only not there yet.
+        if not await self.api(pid):
+            return False
         async with httpx.AsyncClient(base_url=self._stack.local_url, timeout=5, trust_env=False) as client:
             return await _ok(client, "/health")
 

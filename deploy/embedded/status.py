@@ -1,5 +1,6 @@
 """`graphyard status`: what runs and what does not, told also when half of it is down."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import httpx
 import psutil
 
 from dataplane.local.supervisor import State, Supervisor
+from deploy.embedded.daemon import Daemon
 from deploy.embedded.deployments import deployments
 from deploy.embedded.home import Home
 from deploy.embedded.ports import Stack
@@ -35,10 +37,24 @@ class Line:
         return self.state == "up"
 
 
-async def parts(supervisor: Supervisor, ready: Readiness) -> list[Line]:
+async def parts(supervisor: Supervisor, daemon: Daemon, ready: Readiness) -> list[Line]:
     """Every part, asked for real; all down when the supervisor is."""
-    seen = await supervisor.all_states() if await supervisor.alive() else {}
-    return [await _part(name, seen.get(name), ready) for name in PARTS]
+    alive = await supervisor.alive()
+    seen = await supervisor.all_states() if alive else {}
+    return [
+        _supervisor(daemon.pid() if alive else None),
+        *await asyncio.gather(*(_part(name, seen.get(name), ready) for name in PARTS)),
+    ]
+
+
+def _supervisor(pid: int | None) -> Line:
+    try:
+        process = psutil.Process(pid or 0)
+        return Line(
+            "supervisor", "up", process.pid, process.memory_info().rss, time.time() - process.create_time()
+        )
+    except psutil.Error:
+        return Line("supervisor", "down")
 
 
 async def _part(name: str, seen: State | None, ready: Readiness) -> Line:

@@ -174,7 +174,7 @@ def test_status_of_a_stack_that_is_down_says_so(stack: Stack) -> None:
     assert stack.down() == "Nothing was running.\n"
     told = stack.graphyard("status", check=False)
     assert told.returncode == 1
-    assert [line.split()[1] for line in told.stdout.splitlines()[1:7]] == ["down"] * 6
+    assert [line.split()[1] for line in told.stdout.splitlines()[1:8]] == ["down"] * 7
     assert "the api does not answer" in told.stdout
     stack.up()
 
