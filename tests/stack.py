@@ -66,6 +66,11 @@ class Stack:
     def postgres_admin_dsn(self) -> str:
         return secrets.settle(Home(self.home)).admin_dsn(self.held.ports["postgres"])
 
+    @property
+    def records_dsn(self) -> str:
+        """The records, as the superuser."""
+        return self.postgres_admin_dsn.rsplit("/", 1)[0] + "/graphyard"
+
     def graphyard(self, *words: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run one `graphyard` command; with `check`, a failure is an assertion with all it said."""
         done = subprocess.run(
