@@ -21,8 +21,10 @@ from workflows.causes import Code, Refused
 LONGEST_PART = 255
 LONGEST_PATH = 1024
 DEEPEST = 64
-KEPT_TEXT = 256 * 1024
-KEPT_TEXTS = 32 * 1024 * 1024
+KEPT_TEXT = 1 << 20
+KEPT_TEXTS = 16 << 20
+DECLARING = (".toml", ".cfg", ".txt", ".in", ".json", "setup.py")
+"""Ends of names whose contents decide things; no number of other files may crowd them out."""
 KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -74,10 +76,11 @@ class Tree:
 
 def survey(file: BinaryIO, limits: Limits, halt: Halt) -> Tree:
     """Read the whole archive once, keeping names, digests and small contents; nothing touches the disk."""
-    tree, kept = Tree(), 0
+    tree, kept = Tree(), {True: 0, False: 0}
     for path, mode, size, content in _members(file, limits, halt):
         digest, text = hashlib.sha256(), bytearray()
-        keep = size <= KEPT_TEXT and kept + size <= KEPT_TEXTS
+        declaring = path.endswith(DECLARING)
+        keep = size <= KEPT_TEXT and kept[declaring] + size <= KEPT_TEXTS
         for chunk in _chunks(content, halt):
             digest.update(chunk)
             if keep:
@@ -86,7 +89,7 @@ def survey(file: BinaryIO, limits: Limits, halt: Halt) -> Tree:
         tree.texts.pop(path, None)
         if keep:
             tree.texts[path] = bytes(text)
-            kept += size
+            kept[declaring] += size
     return tree
 
 

@@ -91,6 +91,7 @@ def declared(tree: Tree, project: Project, server: ServerPackages) -> Declaratio
     for line in lines:
         _check_server(line, "langgraph.json", server)
     if project.pip_config:
+        # Not looked into: it may hold credentials, and it stays behind when the archive is unpacked.
         files.add(project.pip_config)
     contents = tuple((path, tree.files[path].sha256) for path in sorted(files))
     return Declarations(tuple(locals_), (*lines, *project.tools, *server.requirements), needs, contents)
@@ -127,7 +128,7 @@ def _local(tree: Tree, base: str, entry: str) -> Local:
     if extras:
         raise Refused(
             Code.DEPENDENCY_MISSING,
-            f"dependencies: '{entry}' asks for extras, but there is no pyproject.toml that could define them.",
+            f"dependencies: '{entry}' asks for extras, but no pyproject.toml there defines any.",
             "Add one, or leave the extras out.",
         )
     flat = "__init__.py" in names and place != "."
@@ -151,7 +152,7 @@ def _check_importable(tree: Tree, place: str, entry: str, flat: bool) -> None:
     if clash := sorted(tops & TAKEN):
         raise Refused(
             Code.CONFIG_INVALID,
-            f"dependencies: '{clash[0]}' in '{entry}' has the name of a package that the server itself needs.",
+            f"dependencies: '{clash[0]}' in '{entry}' has the name of a package the server needs.",
             "Rename it.",
         )
 

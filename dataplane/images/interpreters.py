@@ -24,8 +24,8 @@ NAME = re.compile(r"python3\.\d+")
 OLDEST = (3, 11)
 """What the servers need at least."""
 PROBE = (
-    "import sys, json, ctypes, ssl, sqlite3, venv;"
-    "print(json.dumps([list(sys.version_info[:3]), sys.implementation.name, sys.executable, sys.base_prefix]))"
+    "import sys, json, ctypes, ssl, sqlite3;"
+    "print(json.dumps([list(sys.version_info[:3]), sys.implementation.name, sys.executable]))"
 )
 
 
@@ -81,18 +81,24 @@ class Interpreters:
         return fitting[-1]
 
     async def _look(self) -> list[Interpreter]:
-        seen: dict[str, Path] = {}
-        for place in self._places:
-            with contextlib.suppress(OSError):
-                for path in sorted(Path(place).iterdir()):
-                    if NAME.fullmatch(path.name) and os.access(path, os.X_OK):
-                        seen.setdefault(str(path.resolve()) if "shims" not in str(path) else str(path), path)
-        tried = await asyncio.gather(*(_try(path) for path in seen.values()))
+        candidates = await asyncio.to_thread(_candidates, self._places)
+        tried = await asyncio.gather(*(_try(path) for path in candidates))
         newest: dict[str, Interpreter] = {}
         for found in tried:
             if found is not None and found.version[:2] >= OLDEST:
                 newest.setdefault(found.minor, found)
         return sorted(newest.values())
+
+
+def _candidates(places: Iterable[str]) -> list[Path]:
+    """Programs that are named like a Python, each once."""
+    seen: dict[tuple[Path, str], Path] = {}
+    for place in places:
+        with contextlib.suppress(OSError):
+            for path in sorted(Path(place).iterdir()):
+                if NAME.fullmatch(path.name) and os.access(path, os.X_OK):
+                    seen.setdefault((path.resolve(), path.name), path)
+    return list(seen.values())
 
 
 async def _try(path: Path) -> Interpreter | None:
@@ -111,7 +117,7 @@ async def _try(path: Path) -> Interpreter | None:
         return None
     try:
         out, _ = await asyncio.wait_for(process.communicate(), 20)
-        version, implementation, executable, _ = json.loads(out)
+        version, implementation, executable = json.loads(out)
     except (TimeoutError, ValueError):
         return None
     finally:

@@ -72,7 +72,7 @@ def from_map(env: Mapping[str, Any]) -> Variables:
 
 
 def from_file(text: bytes, path: str) -> Variables:
-    """A file as `python-dotenv` reads it, but `${X}` means a variable of the file, never one of this process."""
+    """A file as `python-dotenv` reads it, but `${X}` means one of the file, never one of this process."""
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,0 +1,119 @@
+"""Runs the programs a build needs: their output line by line, their end tied to ours, cancelled for real."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from dataplane.images.buildlog import masked
+
+LEASH = Path(__file__).with_name("leash.py")
+REMEMBERED = 400
+LONGEST_LINE = 8 * 1024
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "NETRC",
+    "CC",
+    "CXX",
+    "CFLAGS",
+    "LDFLAGS",
+)
+PREFIXES = ("UV_", "PIP_", "SSL_", "LC_", "XDG_", "GIT_", "REQUESTS_", "CURL_", "CARGO_", "RUSTUP_")
+PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
+
+
+class Failed(Exception):
+    """A program ended with an error; its last lines say why."""
+
+    def __init__(self, code: int, lines: list[str]) -> None:
+        self.code, self.lines = code, lines
+        super().__init__(f"exit status {code}")
+
+
+class Killed(Exception):
+    """A program was killed by somebody else; trying again may work."""
+
+
+def environment() -> dict[str, str]:
+    """Of our own environment what a build may see: the registry's settings, none of our secrets."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.startswith(PREFIXES) or name.upper() in PROXIES
+    }
+    if "PIP_INDEX_URL" in kept and not {"UV_INDEX_URL", "UV_DEFAULT_INDEX"} & set(kept):
+        kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]
+    return kept
+
+
+async def run(argv: list[str], cwd: Path, env: Mapping[str, str], said: Callable[[str], None]) -> None:
+    """Run to the end, or kill the whole group when cancelled. `said` hears every line as it comes."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-S",
+        str(LEASH),
+        str(os.getpid()),
+        *argv,
+        cwd=cwd,
+        env=dict(env),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    last: deque[str] = deque(maxlen=REMEMBERED)
+    reading = asyncio.create_task(_read(process.stdout, last, said))
+    try:
+        code = await process.wait()
+        # A background process of a build script may hold the pipe open for ever.
+        await asyncio.wait([reading], timeout=2)
+    finally:
+        if process.returncode is None or not reading.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        reading.cancel()
+        await asyncio.shield(_ended(process, reading))
+    if code < 0:
+        raise Killed(f"{Path(argv[0]).name} was ended by signal {-code}")
+    if code:
+        raise Failed(code, list(last))
+
+
+async def _ended(process: asyncio.subprocess.Process, reading: "asyncio.Task[None]") -> None:
+    await process.wait()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
+
+
+async def _read(stream: asyncio.StreamReader, last: deque[str], said: Callable[[str], None]) -> None:
+    async for raw in _lines(stream):
+        line = masked(raw.decode("utf-8", "replace").rstrip())
+        last.append(line)
+        if line.strip():
+            said(line)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; overlong ones in pieces."""
+    rest = b""
+    while chunk := await stream.read(1 << 16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+        if len(rest) > LONGEST_LINE:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
