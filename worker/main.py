@@ -12,13 +12,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
-import telemetry
-import temporal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+import telemetry
+import temporal
 from activities.control.records import RecordSteps
 from activities.plane.reports import HttpReports, HttpSources, client, ship
 from activities.plane.steps import PortSteps
@@ -77,13 +77,10 @@ async def build(settings: Settings, parts: AsyncExitStack) -> list[Worker]:
 
     interceptors = [LogContext()]
     records = RecordSteps(sessions(engine), public_url=settings.public_url, nudge=Nudge(to_temporal))
-    workers = [
+    return [
         control_worker(to_temporal, records, interceptors=interceptors),
         plane_worker(to_temporal, settings.plane, PortSteps(plane), interceptors=interceptors),
     ]
-    for worker in workers:
-        await until_reached("the namespace", worker.validate)
-    return workers
 
 
 async def ping(engine: AsyncEngine) -> None:

@@ -1,6 +1,7 @@
 """The planes there are, built from settings: the one place that knows what a local plane is made of."""
 
 from dataplane.local.plane import plane
+
 from dataplane.plane import Plane, Sources
 from sealing import Keyring
 from settings import Settings

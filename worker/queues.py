@@ -1,7 +1,7 @@
 """Which queue runs which workflows and activities, and how many at once: the control side on one queue, each
 plane on its own, so a plane that is away delays only itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ THROTTLE = timedelta(seconds=2)
 
 
 def control_worker(
-    client: Client, steps: ControlSteps, *, interceptors: list[Interceptor], grace: timedelta = GRACE
+    client: Client, steps: ControlSteps, *, interceptors: Sequence[Interceptor], grace: timedelta = GRACE
 ) -> Worker:
     """All workflows, and the steps over the records."""
     return Worker(
@@ -50,7 +50,7 @@ def plane_worker(
     plane: str,
     steps: PlaneSteps,
     *,
-    interceptors: list[Interceptor],
+    interceptors: Sequence[Interceptor],
     grace: timedelta = GRACE,
     throttle: timedelta = THROTTLE,
 ) -> Worker:

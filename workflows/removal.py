@@ -6,7 +6,6 @@ It has no other ending. As long as the plane shows something, it is asked again;
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows.collection import collect
@@ -17,7 +16,7 @@ FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=1)
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class Removal:
     """One deployment's end."""
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows import names
@@ -30,7 +29,7 @@ GIVEN_UP = Cause(
 )
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class Rollout:
     """One revision, from its claim to its outcome."""
 

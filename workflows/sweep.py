@@ -1,13 +1,12 @@
 """Sweep: on a schedule, finds what nobody moved. Nothing is decided here; a nudge says only *look again*."""
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 
 from workflows.shapes import Swept
 from workflows.steps import ControlSteps, quick
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class Sweep:
     """One pass over the wishes of one plane."""
 

@@ -1,0 +1,64 @@
+"""A Temporal dev server of our own for a test session, in memory, with our search attributes.
+
+If the test process is killed, the kernel stops the server (`setpriv --pdeathsig`).
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from workflows.names import SEARCH_ATTRIBUTES
+
+
+class TemporalServer:
+    """One running server; with `database` its state outlives a kill."""
+
+    def __init__(self, log: Path, database: Path | None = None) -> None:
+        self._log = log
+        self._database = database
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = _free_port()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        argv = ["setpriv", "--pdeathsig=KILL", str(Path(sys.executable).parent / "temporal")]
+        argv += ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self._port)]
+        argv += ["--http-port", str(_free_port()), "--metrics-port", str(_free_port())]
+        argv += ["--log-format", "json", "--log-level", "error"]
+        for kind in ("Read", "Write"):
+            argv += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+        for attribute in SEARCH_ATTRIBUTES:
+            argv += ["--search-attribute", f"{attribute.name}=Keyword"]
+        if self._database:
+            argv += ["--db-filename", str(self._database), "--sqlite-pragma", "journal_mode=wal"]
+        with self._log.open("ab") as log:
+            env = {**os.environ, "HOME": str(self._log.parent)}
+            self._process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, env=env)
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Temporal did not start:\n{self._log.read_text()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+
+    def _answers(self) -> bool:
+        command = [str(Path(sys.executable).parent / "temporal"), "operator", "search-attribute", "list"]
+        asked = subprocess.run([*command, "--address", self.address], capture_output=True, check=False)
+        return asked.returncode == 0 and SEARCH_ATTRIBUTES[0].name.encode() in asked.stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,41 @@
+"""One Temporal for the session, a yard of its own for every test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from records.session import connect, sessions
+from tests.temporal_server import TemporalServer
+from tests.workflows.yard import Yard
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServer]:
+    server = TemporalServer(tmp_path_factory.mktemp("temporal") / "temporal.log")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def client(temporal_server: TemporalServer) -> Client:
+    return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+
+
+@pytest.fixture
+async def idle_yard(client: Client, database: str) -> AsyncIterator[Yard]:
+    """A yard nobody works in yet."""
+    engine = connect(database)
+    yard = Yard(client, sessions(engine))
+    yield yard
+    await yard.end()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def yard(idle_yard: Yard) -> AsyncIterator[Yard]:
+    """A yard with both workers at work."""
+    async with idle_yard.working():
+        yield idle_yard

@@ -1,0 +1,199 @@
+"""A control plane for tests: real records, real Temporal, real steps, over a plane that only remembers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
+
+from activities.control.records import RecordSteps
+from activities.plane.steps import PortSteps
+from dataplane.memory import Memory
+from records import deployment, inventory, revision, wish
+from records.deployment import Deployment as Row
+from records.revision import Revision
+from records.session import Sessions
+from records.specification import Change
+from tests.rows import a_deployment, an_upload
+from worker.context import LogContext
+from worker.nudge import Nudge
+from worker.queues import control_worker, plane_worker
+from workflows import names
+from workflows.causes import Cause
+from workflows.deployment import Deployment
+from workflows.shapes import ResourceKind, RevisionStatus, Wish
+
+LIMIT = 20.0
+SOON = timedelta(milliseconds=50)
+
+
+class Yard:
+    """What a test drives: rows as the api would write them, nudges, a plane to hold and break, and looks at
+    what became of it all."""
+
+    def __init__(self, client: Client, sessions: Sessions) -> None:
+        self.client = client
+        self.sessions = sessions
+        self.memory = Memory()
+        self.plane = self.memory.plane()
+        self.nudge = Nudge(client)
+        self.records = RecordSteps(
+            sessions, public_url="http://127.0.0.1:4747", nudge=self.nudge, patience=timedelta(0)
+        )
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Both workers; leaving stops them as a shutdown would."""
+        control = control_worker(
+            self.client, self.records, interceptors=[LogContext()], grace=timedelta(0)
+        )
+        plane = plane_worker(
+            self.client,
+            self.plane.name,
+            PortSteps(self.plane),
+            interceptors=[LogContext()],
+            grace=timedelta(0),
+            throttle=SOON,
+        )
+        async with control, plane:
+            yield
+
+    # -- what a caller does ----------------------------------------------------------
+
+    async def create(self, content: bytes = b"one", **fields: Any) -> Row:
+        """A deployment with its first revision, not nudged yet."""
+        async with self.sessions.begin() as session:
+            row = await a_deployment(session, **fields)
+        await self.wish(row, content)
+        return row
+
+    async def wish(self, row: Row, content: bytes | None = None, **change: Any) -> Revision:
+        """Another revision: with an archive of that content, or with what the change says."""
+        async with self.sessions.begin() as session:
+            if content is not None:
+                archive = await an_upload(session, row, content)
+                config = {"source_tarball_path": archive.object_path, "langgraph_config_path": "langgraph.json"}
+                change = {"upload_id": archive.id, "source_revision_config": config, **change}
+            return await wish.add(session, row.id, Change(**change))
+
+    async def deploy(self, content: bytes = b"one", **fields: Any) -> Row:
+        """A deployment whose first revision is being looked at."""
+        row = await self.create(content, **fields)
+        await self.nudge(row)
+        return row
+
+    async def redeploy(self, row: Row, content: bytes | None = None, **change: Any) -> int:
+        """Another revision, nudged; its number."""
+        added = await self.wish(row, content, **change)
+        await self.nudge(row)
+        return added.number
+
+    async def interrupt(self, row: Row, number: int) -> None:
+        async with self.sessions.begin() as session:
+            ids = await revision.by_number(session, row.id, [number])
+            await wish.interrupt(session, row.id, ids[number])
+        await self.nudge(row)
+
+    async def delete(self, row: Row) -> None:
+        async with self.sessions.begin() as session:
+            await deployment.mark_deleted(session, row.id)
+        await self.nudge(row)
+
+    # -- what became of it -----------------------------------------------------------
+
+    async def ended(self, row: Row, number: int) -> RevisionStatus:
+        """The end of a revision, waited for."""
+        await until(lambda: self._over(row, number))
+        return (await self.revision(row, number)).status
+
+    async def gone(self, row: Row) -> None:
+        """Wait for the deployment's workflow to complete."""
+        async with asyncio.timeout(LIMIT):
+            await self.entity(row.id).result()
+
+    async def settled(self, row: Row) -> None:
+        """Wait until the deployment's workflow has nothing left to do: no child, no step."""
+        await until(lambda: self._idle(row))
+
+    async def revision(self, row: Row, number: int) -> Revision:
+        async with self.sessions() as session:
+            ids = await revision.by_number(session, row.id, [number])
+            return await session.get_one(Revision, ids[number])
+
+    async def cause(self, row: Row, number: int) -> Cause:
+        return Cause.model_validate((await self.revision(row, number)).cause)
+
+    async def row(self, row: Row) -> Row | None:
+        async with self.sessions() as session:
+            return await session.get(Row, row.id)
+
+    async def active(self, row: Row) -> int | None:
+        async with self.sessions() as session:
+            found = await session.get_one(Row, row.id)
+            active = await session.get(Revision, found.active_revision_id) if found.active_revision_id else None
+            return active.number if active else None
+
+    async def there(self, row: Row) -> list[str]:
+        """What the inventory says exists of processes."""
+        async with self.sessions() as session:
+            rows = await inventory.listed(session, row.id)
+            return sorted(
+                item.name for item in rows if item.gone_at is None and item.kind is ResourceKind.PROCESS
+            )
+
+    def running(self, row: Row) -> list[int]:
+        """The revisions that have replicas on the plane."""
+        return sorted(replica.revision for replica in self.memory.replicas[row.id].values())
+
+    def entity(self, deployment_id: UUID) -> WorkflowHandle[Deployment, None]:
+        return self.client.get_workflow_handle_for(
+            Deployment.run, names.deployment_workflow(deployment_id)
+        )
+
+    def rollout(self, row: Row, number: int, attempt: int = 1) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(names.rollout_workflow(row.id, number, attempt))
+
+    async def end(self) -> None:
+        """Leave nothing running for the next test to meet."""
+        async for found in self.client.list_workflows("ExecutionStatus = 'Running'"):
+            try:
+                await self.client.get_workflow_handle(found.id).terminate()
+            except RPCError:
+                continue
+
+    async def _over(self, row: Row, number: int) -> bool:
+        return (await self.revision(row, number)).status.ended
+
+    async def _idle(self, row: Row) -> bool:
+        seen = (await self.entity(row.id).describe()).raw_description
+        return not (
+            seen.pending_children
+            or seen.pending_activities
+            or seen.HasField("pending_workflow_task")
+        )
+
+
+def a_wish(memory_image: str | None = None, number: int = 1, **fields: Any) -> Wish:
+    """A wish that no record knows of."""
+    values: dict[str, Any] = {
+        "deployment_id": uuid4(),
+        "revision_id": uuid4(),
+        "number": number,
+        "name": "agent",
+        "source": "internal_source",
+        "environment": "sealed",
+        "credentials": "sealed",
+        "image": memory_image,
+    }
+    return Wish(**{**values, **fields})
+
+
+async def until(seen: Callable[[], Awaitable[bool]], limit: float = LIMIT) -> None:
+    """Wait for something that only looking shows."""
+    async with asyncio.timeout(limit):
+        while not await seen():
+            await asyncio.sleep(0.02)
