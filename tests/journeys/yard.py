@@ -61,7 +61,7 @@ class Yard:
     async def call(self, method: str, path: str, body: Any = None, patience: float = 60) -> Any:
         """A call as a patient client makes it: a 5xx or a cut connection is tried again.
 
-        Only for calls that may arrive twice; `create` and `revise` look before they repeat.
+        Where the first one did arrive, a repeated create is a 409 here, and a failed test: nothing hides.
         """
         deadline = time.monotonic() + patience
         while True:
