@@ -41,6 +41,11 @@ class Stack:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
+    def listen(self) -> str:
+        """The public port as the gateway spells it."""
+        return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
+
+    @property
     def local_url(self) -> str:
         """The public port as this machine reaches it, whatever stands in front of it."""
         return replace(self, public_url="").url

@@ -12,7 +12,9 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from dataplane.local import gateway
 from dataplane.local.programs import Program, write_private
 from dataplane.local.supervisor import Supervisor
 from deploy.embedded import parts, ports, postgres, secrets, version
@@ -96,7 +98,7 @@ class Up:
             **settings(self._home, stack, known),
             "GRAPHYARD_CODE": version.digest(),
         }
-        door = gateway_config(self._home, stack)
+        door = gateway.configuration(self._home.root, stack.listen, urlsplit(stack.url).path)
         write_private(self._home.root / "etc" / "caddy.json", door)
         await self._both(
             self._ensure(parts.api(self._home, stack, env), ready),
@@ -211,31 +213,3 @@ class Up:
             await self._supervisor.stop([name for name in self._touched if name not in found.running])
         else:
             await end(self._supervisor, self._daemon)
-
-
-def gateway_config(home: Home, stack: Stack) -> str:
-    return json.dumps(
-        {
-            "admin": {"disabled": True, "config": {"persist": False}},
-            "apps": {
-                "http": {
-                    "servers": {
-                        "main": {
-                            "listen": [f"{stack.bind}:{stack.port}"],
-                            "automatic_https": {"disable": True},
-                            "routes": [
-                                {
-                                    "handle": [
-                                        {
-                                            "handler": "reverse_proxy",
-                                            "upstreams": [{"dial": f"unix/{home.api_socket}"}],
-                                        }
-                                    ]
-                                }
-                            ],
-                        }
-                    }
-                }
-            },
-        }
-    )
