@@ -71,11 +71,11 @@ class Supervisor:
             return True
         return await self.start(program.name)
 
-    async def remove(self, *names: str) -> None:
+    async def remove(self, *names: str, urge: str | None = None) -> None:
         """End programs side by side and forget them, files included."""
         for name in names:
             await asyncio.to_thread(self.files.remove, name)
-        await self.stop(names)
+        await self.stop(names, urge=urge)
         await self._reload()
         for name in names:
             await self._forget(name)
@@ -91,8 +91,11 @@ class Supervisor:
         await self._call("startProcess", name, False, fine=(ALREADY_STARTED, SPAWN_ERROR))
         return True
 
-    async def stop(self, names: Collection[str], patience: float = 600) -> None:
-        """End these side by side and wait until no process of theirs is left; unknown names are fine."""
+    async def stop(self, names: Collection[str], *, patience: float = 3600, urge: str | None = None) -> None:
+        """End these side by side and wait until no process of theirs is left; unknown names are fine.
+
+        `urge` is a signal sent after the stop signal, for a program that takes a second one as a hurry.
+        """
         async with asyncio.timeout(patience):
             while running := [
                 one for one in (await self.all_states()).values() if one.name in names and one.busy
@@ -101,6 +104,8 @@ class Supervisor:
                     # Again in every round: a supervisord started anew meanwhile has started them anew.
                     if one.up:
                         await self._call("stopProcess", one.name, False, fine=(BAD_NAME, NOT_RUNNING))
+                        if urge is not None:
+                            await self.signal(one.name, urge)
                 await asyncio.sleep(TICK)
 
     async def restart(self, name: str) -> None:
@@ -111,6 +116,10 @@ class Supervisor:
     async def signal(self, name: str, signal_name: str) -> None:
         """Send a signal (`TERM`, `USR1`) without any wish to see it stopped or started."""
         await self._call("signalProcess", name, signal_name, fine=(BAD_NAME, NOT_RUNNING))
+
+    async def pid(self) -> int:
+        """supervisord's own; another one means that it, and all it ran, died meanwhile."""
+        return int(await self._call("getPID"))
 
     async def state(self, name: str) -> State | None:
         return (await self.all_states()).get(name)

@@ -7,6 +7,7 @@ that nothing of ours is on the agent's import path.
 - Crons: the runtime stores a user as JSON with a serializer that cannot.
 - Addresses of databases with a `%` in them: the migrations take it for a placeholder.
 - Runs: taken from the queue only while the marker file exists that the plane sets when this revision serves.
+- A graph that does not load: the runtime reports it, then waits for ever for a listener of its own to end.
 - Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. The rest
   is put back into the queue by the runtime itself, for the replicas that stay.
 - Memory: a process that uses more than it may says so and ends, before the machine swaps.
@@ -29,6 +30,8 @@ PROBE = "/graphyard/probe"
 TOKEN_HEADER = b"x-graphyard-probe"
 REVISION_HEADER = b"x-graphyard-revision"
 WATCH_SECONDS = 0.2
+HANDOVER_SECONDS = 12.0
+"""After the drain: connections are cut, what runs is put back (five seconds), pools are closed."""
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -68,6 +71,34 @@ def cure_addresses() -> None:
 
     address = migrate.to_sync_url
     migrate.to_sync_url = lambda uri: address(uri).replace("%", "%%")
+
+
+def end_on_failure() -> None:
+    """When graphs do not load, end even if the runtime's own ending hangs."""
+    import langgraph_api.graph as graph
+
+    collect = graph.collect_graphs_from_env
+
+    async def collected(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await collect(*arguments, **named)
+        except BaseException:
+            end_soon(1.0, status=3)
+            raise
+
+    graph.collect_graphs_from_env = collected
+
+
+def end_soon(seconds: float, status: int) -> None:
+    """End the process in a while, unless it has ended by then."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        os._exit(status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def gate_runs(edition: str, gate: Gate) -> None:
@@ -217,10 +248,12 @@ def main() -> None:
                 if not self.server_state.connections and not queue.WORKERS:
                     break
                 await asyncio.sleep(0.05)
+            end_soon(HANDOVER_SECONDS, status=0)
             await super().shutdown(sockets)
 
     # The server must have patched what it patches before uvicorn or the project imports anything.
     app = importlib.import_module("langgraph_api.server").app
+    end_on_failure()
     config = uvicorn.Config(
         Door(app, revision, token),
         uds=path,

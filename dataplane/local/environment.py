@@ -1,0 +1,128 @@
+"""What a server's process finds in its environment, in layers: the machine's, the flavour's and the image's
+defaults, the project's, the revision's, and last what a deployment is not free to choose.
+
+Values of users and passwords stay sealed until the launcher opens them; only the names of the layers are
+decided here.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataplane.flavours import flavour
+from dataplane.images.bundle import Bundle
+from dataplane.local.postgres import Postgres
+from dataplane.local.programs import Sealed
+from dataplane.local.redis import Redis
+from sealing import Keyring
+from workflows import names
+from workflows.shapes import Wish
+
+CUSTOM_POSTGRES, CUSTOM_REDIS = "POSTGRES_URI_CUSTOM", "REDIS_URI_CUSTOM"
+PASSED = (
+    "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""Of the worker's own environment a server gets these; an agent behind a proxy needs to know of it."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A revision's environment: the open part, and the sealed parts over it in this order."""
+
+    plain: dict[str, str]
+    sealed: tuple[Sealed, ...]
+    own: dict[str, str]
+    """What the last sealed part holds, in the open; it is never written anywhere."""
+    secrets: frozenset[str]
+    """Every value that must not be seen in a message."""
+
+
+class Environment:
+    """Puts together what the servers of a wish get."""
+
+    def __init__(self, keys: Path, postgres: Postgres, redis: Redis, *, origin: str) -> None:
+        self._keys = keys
+        self._postgres = postgres
+        self._redis = redis
+        self._origin = origin
+
+    def layers(self, wish: Wish, bundle: Bundle, written: Sealed | None = None) -> Layers:
+        """`written` is the last sealed part as it is on disk; if it says the same, it is kept, because a fresh
+        seal would look like a changed program and restart what runs."""
+        ring, owner = Keyring.load(self._keys), str(wish.deployment_id)
+        theirs = self._opened(ring, wish)
+        own = self._own(wish, theirs)
+        kept = (
+            written if written and _opens_to(ring, written, own) else Sealed(owner, ring.seal_map(own, owner))
+        )
+        parts = [Sealed(owner, text) for text in (wish.defaults, wish.environment) if text]
+        return Layers(
+            plain=self._plain(wish, bundle),
+            sealed=(*parts, kept),
+            own=own,
+            secrets=frozenset([*theirs.values(), *self._passwords(ring, wish), token(self._keys, wish)]),
+        )
+
+    def secrets(self, wish: Wish) -> frozenset[str]:
+        """Every value of a wish that must not be seen in a message."""
+        ring = Keyring.load(self._keys)
+        return frozenset([*self._opened(ring, wish).values(), *self._passwords(ring, wish)])
+
+    def needs(self, wish: Wish) -> tuple[str, ...]:
+        """What must take connections before a server of ours starts."""
+        if not flavour(wish.flavour).databases:
+            return ()
+        ours = [] if wish.custom_postgres else [self._postgres.address]
+        return (*ours, *([] if wish.custom_redis else [str(self._redis.socket(wish))]))
+
+    def _plain(self, wish: Wish, bundle: Bundle) -> dict[str, str]:
+        chosen = flavour(wish.flavour)
+        return {
+            **{name: os.environ[name] for name in PASSED if name in os.environ},
+            "PATH": f"{bundle.bin}:{os.environ.get('PATH', os.defpath)}",
+            "HOME": os.environ.get("HOME", "/"),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LOG_JSON": "true",
+            # Nothing goes to anybody unless the project asks for it.
+            "LANGSMITH_TRACING": "false",
+            "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+            "CORS_ALLOW_ORIGINS": self._origin,
+            **chosen.defaults,
+            **bundle.environment(),
+        }
+
+    def _own(self, wish: Wish, theirs: Mapping[str, str]) -> dict[str, str]:
+        own = {**flavour(wish.flavour).environment, "GRAPHYARD_PROBE_TOKEN": token(self._keys, wish)}
+        if flavour(wish.flavour).databases:
+            database = theirs[CUSTOM_POSTGRES] if wish.custom_postgres else self._postgres.uri(wish)
+            own |= {"DATABASE_URI": database, "POSTGRES_URI": database}
+            own |= {"REDIS_URI": theirs[CUSTOM_REDIS] if wish.custom_redis else self._redis.uri(wish)}
+        return own
+
+    def _opened(self, ring: Keyring, wish: Wish) -> dict[str, str]:
+        owner = str(wish.deployment_id)
+        defaults = ring.open_map(wish.defaults, owner) if wish.defaults else {}
+        return defaults | ring.open_map(wish.environment, owner)
+
+    def _passwords(self, ring: Keyring, wish: Wish) -> list[str]:
+        return list(ring.open_map(wish.credentials, str(wish.deployment_id)).values())
+
+
+def token(keys: Path, wish: Wish) -> str:
+    """What the plane shows a revision's replicas to have its probe answered; nobody else can know it."""
+    secret = Keyring.load(keys).open_map(wish.credentials, str(wish.deployment_id))["redis"]
+    return hashlib.sha256(
+        f"probe {names.short(wish.deployment_id)} {wish.revision_id} {secret}".encode()
+    ).hexdigest()
+
+
+def _opens_to(ring: Keyring, sealed: Sealed, values: Mapping[str, str]) -> bool:
+    try:
+        return ring.open_map(sealed.value, sealed.owner) == dict(values)
+    except ValueError:
+        return False

@@ -1,0 +1,74 @@
+"""One server process, asked over its Unix socket: does it answer, and does it answer for what it claims?"""
+
+import json
+from pathlib import Path
+
+import httpx
+
+from dataplane.flavours import ServerFlavour
+from workflows.causes import Code, Refused
+
+PROBE, TOKEN_HEADER, REVISION_HEADER = "/graphyard/probe", "x-graphyard-probe", "x-graphyard-revision"
+PROOF_SECONDS = 90.0
+FIX = "The deploy logs of the revision have the server's side of it."
+
+
+class Replica:
+    """A replica of a revision, by its name and socket."""
+
+    def __init__(self, name: str, socket: Path, number: int) -> None:
+        self.name = name
+        self._socket = socket
+        self._number = number
+
+    async def answers(self, timeout: float = 2.0) -> bool:
+        """Whether this revision's server takes requests there now."""
+        try:
+            async with self._client(timeout) as client:
+                answer = await client.get("/ok")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200 and answer.headers.get(REVISION_HEADER) == str(self._number)
+
+    async def prove(self, flavour: ServerFlavour, graphs: list[str], token: str) -> None:
+        """Refused unless the database, the version and every graph's schemas answer.
+
+        A connection that fails is no proof of anything: it raises as it is, and the step is tried again.
+        """
+        async with self._client(PROOF_SECONDS) as client:
+            healthy = await client.get(flavour.health)
+            self._expect(healthy.status_code == 200, f"{flavour.health} answers {_told(healthy)}")
+            info = await client.get(flavour.info)
+            version = _json(info).get("version")
+            # A project may put a page of its own there; then there is nothing to compare.
+            self._expect(
+                version in (None, flavour.version),
+                f"{flavour.info} tells version {version} where {flavour.version} was built",
+            )
+            probe = await client.get(PROBE, headers={TOKEN_HEADER: token})
+            self._expect(probe.status_code == 200, f"the probe answers {_told(probe)}")
+        told = _json(probe).get("graphs")
+        answered: dict[str, str] = told if isinstance(told, dict) else {}
+        for graph in graphs:
+            error = answered.get(graph, "it is not listed")
+            self._expect(not error, f"the graph {graph!r} does not answer: {error}")
+
+    def _expect(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise Refused(Code.PROOF_FAILED, f"Replica {self.name} runs, but {otherwise}.", FIX)
+
+    def _client(self, timeout: float) -> httpx.AsyncClient:
+        transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+        return httpx.AsyncClient(transport=transport, base_url="http://replica", timeout=timeout)
+
+
+def _told(answer: httpx.Response) -> str:
+    return f"{answer.status_code} ({answer.text[:200]})"
+
+
+def _json(answer: httpx.Response) -> dict[str, object]:
+    try:
+        body = json.loads(answer.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

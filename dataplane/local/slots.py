@@ -1,0 +1,79 @@
+"""Where the gateway leads, as links in a directory: a switch is a rename, and Caddy is never told anything.
+
+Caddy dials `run/up/<short>.0` to `.3` in turn, so all four always lead somewhere: with fewer replicas than
+slots some lead to the same one. `run/up/<slug>.on` tells it that the deployment is known. `run/take/…` tells
+a revision's replicas that they may take runs.
+"""
+
+import os
+import re
+from pathlib import Path
+
+SLOTS = 4
+SOCKET = re.compile(r"([0-9a-f]{8})-(\d+)-(\d+)\.sock")
+
+
+class Slots:
+    """The links and markers of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._up = home / "run" / "up"
+        self._rev = home / "run" / "rev"
+        self._take = home / "run" / "take"
+
+    def make(self) -> None:
+        for directory in (self._up, self._rev, self._take):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def socket(self, short: str, number: int, index: int) -> Path:
+        """Where one replica listens."""
+        return self._rev / f"{short}-{number}-{index}.sock"
+
+    def marker(self, short: str, number: int) -> Path:
+        """While it exists, that revision's replicas take runs."""
+        return self._take / f"{short}-{number}"
+
+    def serving(self, short: str) -> int | None:
+        """The number of the revision that the gateway leads to."""
+        try:
+            found = SOCKET.fullmatch(Path(os.readlink(self._slot(short, 0))).name)
+        except OSError:
+            return None
+        return int(found[2]) if found else None
+
+    def lead(self, short: str, slug: str, number: int, replicas: int) -> None:
+        """Lead to these replicas, and let only this revision take runs.
+
+        The new marker comes first and the old ones go last: at no moment may nobody take runs.
+        """
+        self.marker(short, number).touch(mode=0o600)
+        for slot in range(SLOTS):
+            target = Path("..") / "rev" / self.socket(short, number, slot % replicas).name
+            fresh = self._up / f".{short}.{slot}.new"
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(target)
+            fresh.replace(self._slot(short, slot))
+        (self._up / f"{slug}.on").touch(mode=0o600)
+        for marker in self._take.glob(f"{short}-*"):
+            if marker != self.marker(short, number):
+                marker.unlink(missing_ok=True)
+
+    def close(self, short: str) -> None:
+        """Lead nowhere: callers get 404."""
+        for marker in self._up.glob(f"*-{short}.on"):
+            marker.unlink(missing_ok=True)
+        for link in self._up.glob(f"{short}.*"):
+            link.unlink(missing_ok=True)
+
+    def forget(self, short: str, number: int) -> None:
+        """Take away what is left of a revision's replicas."""
+        self.marker(short, number).unlink(missing_ok=True)
+        for socket in self._rev.glob(f"{short}-{number}-*.sock"):
+            socket.unlink(missing_ok=True)
+
+    def routed(self, short: str) -> bool:
+        """Whether anything of a route is left."""
+        return any(self._up.glob(f"*-{short}.on")) or any(self._up.glob(f"{short}.*"))
+
+    def _slot(self, short: str, slot: int) -> Path:
+        return self._up / f"{short}.{slot}"
