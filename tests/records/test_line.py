@@ -158,6 +158,26 @@ async def test_lines_past_their_time_go_a_few_at_a_time(session: AsyncSession) -
     assert await positions(session, owner) == [4, 5]
 
 
+async def test_a_chatty_deployment_keeps_its_newest_lines(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "MOST_KEPT", 50)
+    monkeypatch.setattr(line, "TRIM_EVERY", 20)
+    quiet = (await a_deployment(session)).id
+    await line.insert_lines(session, quiet, lines(5, stream="quiet"))
+    owner = (await a_deployment(session)).id
+    await line.insert_lines(session, owner, lines(5, stream="build", kind=LogKind.BUILD))
+    for first in range(0, 200, 10):
+        await line.insert_lines(session, owner, lines(10, first=first))
+        kept = await positions(session, owner, limit=1000)
+        assert kept[-1] == first + 9
+        assert kept == list(range(kept[0], first + 10))
+        assert min(first + 10, 50) <= len(kept) <= 50 + 20 + 10
+    assert kept[0] > 100
+    assert len(await positions(session, quiet)) == 5
+    assert len(await positions(session, owner, kind=LogKind.BUILD)) == 5
+
+
 async def test_a_reader_passes_no_line_that_commits_late(database: str) -> None:
     """Ids are given out before a commit: without the lock the second batch would be read first, and a
     cursor behind it would never see the first one."""
