@@ -4,6 +4,7 @@ Modules are imported where they are used: `graphyard env` in a shell's start-up 
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,11 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except Trouble as trouble:
             click.echo(f"graphyard: {trouble}", err=True)
+            ctx.exit(1)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            click.echo(f"graphyard: The disk is full ({error}): free some space and try again.", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("graphyard: interrupted; what had been started is ended again.", err=True)
