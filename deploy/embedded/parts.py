@@ -79,7 +79,8 @@ def postgres(home: Home, stack: Stack, binaries: Path, disguise: list[str]) -> P
 
 
 def temporal(home: Home, stack: Stack, bin_: Path) -> Program:
-    """The dev server on one SQLite file; the pragmas and the single partition triple its speed."""
+    """The dev server on one SQLite file; the pragmas, the single partition and the poll rates make it several
+    times as fast as it comes."""
     argv = [str(bin_ / "temporal"), "server", "start-dev", "--ip", LOOPBACK]
     argv += ["--port", str(stack.ports["temporal"]), "--ui-port", str(stack.ports["temporal_ui"])]
     argv += ["--http-port", str(stack.ports["temporal_http"])]
@@ -88,6 +89,9 @@ def temporal(home: Home, stack: Stack, bin_: Path) -> Program:
     argv += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]
     for kind in ("Read", "Write"):
         argv += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+    # By default a shard hands out tasks 20 times a second, so every step of a workflow waits up to 50 ms twice.
+    for queue in ("transfer", "timer", "visibility"):
+        argv += ["--dynamic-config-value", f"history.{queue}ProcessorMaxPollRPS=1000"]
     for attribute in SEARCH_ATTRIBUTES:
         argv += ["--search-attribute", f"{attribute.name}=Keyword"]
     argv += ["--ui-disable-news-fetch", "--log-format", "json", "--log-level", "warn"]
