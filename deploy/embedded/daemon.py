@@ -38,14 +38,13 @@ identifier=graphyard
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 [include]
-files={etc}/conf.d/*.conf
+files=conf.d/*.conf
 """
 
 
 def configuration(home: Home) -> str:
-    """The file supervisord reads. A `%` in a path has to be doubled there."""
-    root = str(home.root).replace("%", "%%")
-    return CONFIG.format(run=f"{root}/run", logs=f"{root}/logs", etc=f"{root}/etc")
+    """The file supervisord reads. `files` is relative to it: a space there would part two patterns."""
+    return CONFIG.format(run=home.root / "run", logs=home.root / "logs")
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from deploy.embedded.troubles import Trouble
 
 LONGEST = 80
 SCARCE = 500 * 1024 * 1024
+ODD = frozenset('%{}[]*?#;"\\$`\n\r\t')
+"""Each means something to one of the parts: to supervisord, Caddy, SQLite, a glob or a shell."""
 CHECKOUT = Path(__file__).resolve().parents[2]
 OPEN = ("etc", "etc/conf.d", "logs", "logs/deploy", "logs/build", "images", "images/locks")
 CLOSED = ("secrets", "etc/specs", "run", "run/rev", "run/up", "run/take", "run/redis", "data", "uploads")
@@ -75,6 +77,11 @@ class Home:
             raise Trouble(
                 f"The home {self.root} is {len(str(self.root))} characters long and sockets below it need it"
                 f" to be at most {LONGEST}: set GRAPHYARD_HOME to a shorter path."
+            )
+        if odd := sorted(ODD & set(str(self.root))):
+            raise Trouble(
+                f"The home {self.root} has {odd[0]!r} in its path, which some of the parts cannot live with:"
+                " set GRAPHYARD_HOME to a plainer path."
             )
         place = next(path for path in (self.root, *self.root.parents) if path.exists())
         if self.root.exists():

@@ -89,7 +89,7 @@ def temporal(home: Home, stack: Stack, bin_: Path) -> Program:
     argv += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]
     for kind in ("Read", "Write"):
         argv += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
-    # By default a shard hands out tasks 20 times a second, so every step of a workflow waits up to 50 ms twice.
+    # By default a shard hands out tasks 20 times a second: every step of a workflow waits up to 50 ms twice.
     for queue in ("transfer", "timer", "visibility"):
         argv += ["--dynamic-config-value", f"history.{queue}ProcessorMaxPollRPS=1000"]
     for attribute in SEARCH_ATTRIBUTES:

@@ -18,7 +18,8 @@ from deploy.embedded.troubles import Trouble
         (
             OSError(errno.ENOSPC, "No space left on device"),
             1,
-            "graphyard: The disk is full ([Errno 28] No space left on device): free some space and try again.\n",
+            "graphyard: The disk is full ([Errno 28] No space left on device): free some space and try"
+            " again.\n",
         ),
         (KeyboardInterrupt(), 130, "graphyard: interrupted; what had been started is ended again.\n"),
     ],

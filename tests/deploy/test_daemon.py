@@ -13,7 +13,7 @@ import pytest
 from dataplane.local.programs import Program
 from dataplane.local.supervisor import Supervisor
 from deploy.embedded import parts
-from deploy.embedded.daemon import Daemon, alone, configuration
+from deploy.embedded.daemon import Daemon, alone
 from deploy.embedded.down import down
 from deploy.embedded.home import Home
 from deploy.embedded.orphans import clear, orphans
@@ -181,5 +181,11 @@ async def test_one_up_at_a_time(home: Home) -> None:
     assert order == ["first", "second"]
 
 
-def test_a_percent_in_a_path_is_doubled_for_supervisord(home: Home) -> None:
-    assert "/a%%b/run/supervisor.sock" in configuration(Home(home.root.parent / "a%b"))
+async def test_a_path_may_hold_what_paths_may_hold(home: Home) -> None:
+    odd = Ground(Home(home.root.parent / "it's (an) ödd = päth, & all"))
+    odd.home.check()
+    try:
+        await odd.start()
+        assert odd.daemon_pid
+    finally:
+        await down(odd.home, odd.supervisor, odd.daemon)

@@ -30,6 +30,12 @@ def test_too_long_a_home_is_refused_with_both_lengths(tmp_path: Path) -> None:
         long.check()
 
 
+@pytest.mark.parametrize("odd", ["%", "{a}", "a*", "a?", "#1", 'a"b', "a;b", "a\\b", "$HOME", "a\nb"])
+def test_a_path_that_would_mean_something_to_a_part_is_refused(home: Home, odd: str) -> None:
+    with pytest.raises(Trouble, match=r"has '.*' in its path, .* to a plainer path"):
+        Home(home.root.parent / odd).check()
+
+
 def test_a_directory_with_other_things_in_it_is_refused(home: Home) -> None:
     home.root.mkdir()
     (home.root / "thesis.txt").write_text("years of work")
