@@ -1,4 +1,4 @@
-"""The log of one revision's build: JSON lines, appended while things happen, shipped by the plane's tailer."""
+"""The log of one revision's build: JSON lines, appended while things happen; a tailer ships them."""
 
 import json
 import re

@@ -65,6 +65,8 @@ class Record(BaseModel):
     graphs: dict[str, Graph]
     variables: dict[str, Any] = {}
     """What `langgraph.json` tells the server: LANGGRAPH_AUTH, LANGGRAPH_HTTP, …, not yet as text."""
+    base: str = ""
+    """The installed packages that this bundle shares with others of the same lock."""
     config: dict[str, Any] = {}
     """`langgraph.json` as it was given, without `env`."""
 

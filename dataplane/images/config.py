@@ -225,7 +225,7 @@ def _graph(tree: Tree, base: str, name: str, value: Any) -> Graph:
 
 
 def target_of(tree: Tree, base: str, module: str, what: str, code: Code) -> tuple[str, bool]:
-    """Where an import leads: a file of the archive, or the name of a module; told apart as the server does."""
+    """Where an import leads: a file of the archive, or the name of a module, as the server tells them."""
     if "/" not in module:
         if module.endswith(".py"):
             raise Refused(

@@ -1,5 +1,6 @@
 """From what `uv` says to what a person is told: which package, and why, in one sentence."""
 
+import errno
 import re
 from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ NETWORK = (
     "Could not connect, are you offline",
 )
 DENIED = ("401 Unauthorized", "403 Forbidden", "status code 401", "status code 403")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FULL = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 

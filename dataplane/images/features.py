@@ -40,13 +40,13 @@ UNKNOWN_TO_PG = (
 INSTEAD = "Leave it out, or choose the server that can with GRAPHYARD_SERVER=inmem."
 
 
-def variables(tree: Tree, project: Project, flavour: Flavour, server: ServerPackages) -> dict[str, Any]:
+def variables(tree: Tree, project: Project, server: ServerPackages) -> dict[str, Any]:
     """What the server is told, paths marked for `Bundle` to make absolute; refuses what would be ignored."""
     raw = project.raw
     _check_version(raw.get("api_version"), server)
     if raw.get("priority"):
         raise elsewhere("priority", f"langgraph-api {server.version} does not know it")
-    if flavour == Flavour.PG:
+    if server.flavour == Flavour.PG:
         for key, part, why in UNKNOWN_TO_PG:
             if (raw.get(key) or {}).get(part):
                 raise elsewhere(f"{key}.{part}", why, INSTEAD)

@@ -1,0 +1,94 @@
+"""`uv`, the one program that resolves and installs: how it is called, and what it may see and download."""
+
+import importlib.metadata
+import re
+from collections.abc import Callable, Mapping
+from configparser import Error, RawConfigParser
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from dataplane.images.run import environment, run
+from workflows.causes import Code, Refused
+
+ALWAYS = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_NO_PROGRESS": "1",
+    "UV_COMPILE_BYTECODE": "0",
+    "NO_COLOR": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+
+OPTIONS = {
+    "-i": "UV_DEFAULT_INDEX",
+    "--index-url": "UV_DEFAULT_INDEX",
+    "--extra-index-url": "UV_INDEX",
+    "-f": "UV_FIND_LINKS",
+    "--find-links": "UV_FIND_LINKS",
+    "--trusted-host": "UV_INSECURE_HOST",
+}
+OPTION = re.compile(rf"^\s*({'|'.join(OPTIONS)})(?:\s+|=)(\S+)", re.MULTILINE)
+
+
+class Uv:
+    """Calls of uv with one registry configuration."""
+
+    def __init__(self, cache: Path, registry: Mapping[str, str] | None = None) -> None:
+        self._cache = cache
+        self._registry = dict(registry or {})
+
+    @staticmethod
+    def version() -> str:
+        return importlib.metadata.version("uv")
+
+    def against(self, registry: Mapping[str, str]) -> "Uv":
+        """The same with a project's own registry settings on top."""
+        return Uv(self._cache, registry)
+
+    async def __call__(self, *args: str, cwd: Path, said: Callable[[str], None]) -> None:
+        """Run it; raises `run.Failed` with its last lines, `run.Killed` when it was killed."""
+        env = environment() | ALWAYS | self._registry
+        if "HOME" not in env:
+            env["UV_CACHE_DIR"] = str(self._cache)
+        await run([find_uv_bin(), *args], cwd, env, said)
+
+
+def registry_of(pip_config: bytes, path: str) -> dict[str, str]:
+    """What a pip configuration file says about registries, in uv's variables.
+
+    Variables, not arguments: addresses may hold passwords, and arguments can be read by everyone.
+    """
+    parser = RawConfigParser()
+    try:
+        parser.read_string(pip_config.decode("utf-8-sig"))
+    except (Error, UnicodeDecodeError):
+        raise Refused(
+            Code.CONFIG_INVALID,
+            f"pip_config_file: '{path}' is not a pip configuration file.",
+            "It starts with a section, as in [global], and has lines like index-url = https://….",
+        ) from None
+    found: dict[str, list[str]] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            for key, value in parser.items(section):
+                found[key.replace("_", "-")] = value.split()
+    translated = {
+        "UV_DEFAULT_INDEX": " ".join(found.get("index-url", ())[:1]),
+        "UV_INDEX": " ".join(found.get("extra-index-url", ())),
+        "UV_FIND_LINKS": ",".join(found.get("find-links", ())),
+        "UV_INSECURE_HOST": " ".join(found.get("trusted-host", ())),
+        "UV_NO_INDEX": "1"
+        if found.get("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on")
+        else "",
+    }
+    return {name: value for name, value in translated.items() if value}
+
+
+def registry_in(requirements: str) -> dict[str, str]:
+    """The same of the options in a requirements file: the lock leaves them out, installing needs them."""
+    found: dict[str, list[str]] = {}
+    for match in OPTION.finditer(requirements):
+        found.setdefault(OPTIONS[match[1]], []).append(match[2].strip("'\""))
+    return {name: ("," if name == "UV_FIND_LINKS" else " ").join(values) for name, values in found.items()}
