@@ -122,7 +122,7 @@ class Tailer:
         while True:
             try:
                 paths = [self._logs / "deploy", self._logs / "build"]
-                async for changes in watchfiles.awatch(*paths, watch_filter=None, debounce=200, step=20):
+                async for changes in watchfiles.awatch(*paths, watch_filter=None, debounce=300, step=100):
                     for _, changed in changes:
                         if name := self._name(changed):
                             self._touched.add(name)
