@@ -18,9 +18,11 @@ from workflows.shapes import Image, Plan, Replica, Resource, ResourceKind, Sight
 
 
 class Hold:
-    """A step that waits for the test: `reached` once somebody is in it, and on until `release`."""
+    """A step that waits for the test: `reached` once somebody is in it, and on until `release`. A stubborn
+    one does not let itself be cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, stubborn: bool = False) -> None:
+        self._stubborn = stubborn
         self.reached = asyncio.Event()
         self._released = asyncio.Event()
 
@@ -29,7 +31,12 @@ class Hold:
 
     async def pass_by(self) -> None:
         self.reached.set()
-        await self._released.wait()
+        try:
+            await self._released.wait()
+        except asyncio.CancelledError:
+            if not self._stubborn:
+                raise
+            await self._released.wait()
 
 
 class Memory:
@@ -48,9 +55,9 @@ class Memory:
         self._failures: defaultdict[str, list[Exception]] = defaultdict(list)
         self._broken: dict[str, Exception] = {}
 
-    def hold(self, step: str) -> Hold:
+    def hold(self, step: str, stubborn: bool = False) -> Hold:
         """Whoever comes to that step next waits there, as does everybody after, until the release."""
-        self._holds[step] = Hold()
+        self._holds[step] = Hold(stubborn)
         return self._holds[step]
 
     def fail(self, step: str, *errors: Exception) -> None:

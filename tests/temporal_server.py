@@ -33,6 +33,8 @@ class TemporalServer:
         argv += ["--log-format", "json", "--log-level", "error"]
         for kind in ("Read", "Write"):
             argv += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+        for queue in ("transfer", "timer", "visibility"):
+            argv += ["--dynamic-config-value", f"history.{queue}ProcessorMaxPollRPS=1000"]
         for attribute in SEARCH_ATTRIBUTES:
             argv += ["--search-attribute", f"{attribute.name}=Keyword"]
         if self._database:

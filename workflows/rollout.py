@@ -44,7 +44,7 @@ class Rollout:
     @workflow.run
     async def run(self, launch: Launch) -> Outcome:
         if (cause := refusal(self.wish, self.plane)) is not None:
-            return await to_the_end(self.record(RevisionStatus.CREATE_FAILED, cause))
+            return await to_the_end(self.refuse(cause))
         try:
             await self.bring_up()
         except (FailureError, asyncio.CancelledError) as error:
@@ -100,6 +100,11 @@ class Rollout:
         if is_cancelled_exception(error) or workflow.cancellation_reason() is not None:
             return await self.record(RevisionStatus.SKIPPED, GIVEN_UP)
         return await self.record(self.failed or RevisionStatus.DEPLOY_FAILED, cause_of(error))
+
+    async def refuse(self, cause: Cause) -> Outcome:
+        """End what this kind of plane can never run, before anything is made; what is older was overtaken."""
+        await self.control(ControlSteps.claim, self.wish, "claim", stoppable=False)
+        return await self.record(RevisionStatus.CREATE_FAILED, cause)
 
     async def record(self, status: RevisionStatus, cause: Cause | None = None) -> Outcome:
         outcome = await self.control(

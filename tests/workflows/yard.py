@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -48,9 +49,7 @@ class Yard:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Both workers; leaving stops them as a shutdown would."""
-        control = control_worker(
-            self.client, self.records, interceptors=[LogContext()], grace=timedelta(0)
-        )
+        control = control_worker(self.client, self.records, interceptors=[LogContext()], grace=timedelta(0))
         plane = plane_worker(
             self.client,
             self.plane.name,
@@ -76,7 +75,10 @@ class Yard:
         async with self.sessions.begin() as session:
             if content is not None:
                 archive = await an_upload(session, row, content)
-                config = {"source_tarball_path": archive.object_path, "langgraph_config_path": "langgraph.json"}
+                config = {
+                    "source_tarball_path": archive.object_path,
+                    "langgraph_config_path": "langgraph.json",
+                }
                 change = {"upload_id": archive.id, "source_revision_config": config, **change}
             return await wish.add(session, row.id, Change(**change))
 
@@ -134,7 +136,9 @@ class Yard:
     async def active(self, row: Row) -> int | None:
         async with self.sessions() as session:
             found = await session.get_one(Row, row.id)
-            active = await session.get(Revision, found.active_revision_id) if found.active_revision_id else None
+            active = (
+                await session.get(Revision, found.active_revision_id) if found.active_revision_id else None
+            )
             return active.number if active else None
 
     async def there(self, row: Row) -> list[str]:
@@ -150,12 +154,20 @@ class Yard:
         return sorted(replica.revision for replica in self.memory.replicas[row.id].values())
 
     def entity(self, deployment_id: UUID) -> WorkflowHandle[Deployment, None]:
-        return self.client.get_workflow_handle_for(
-            Deployment.run, names.deployment_workflow(deployment_id)
-        )
+        return self.client.get_workflow_handle_for(Deployment.run, names.deployment_workflow(deployment_id))
 
     def rollout(self, row: Row, number: int, attempt: int = 1) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(names.rollout_workflow(row.id, number, attempt))
+
+    async def asked_to_end(self, row: Row, number: int) -> None:
+        """Wait until a rollout in flight has been asked to end."""
+        asked = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+
+        async def seen() -> bool:
+            history = await self.rollout(row, number).fetch_history()
+            return any(event.event_type == asked for event in history.events)
+
+        await until(seen)
 
     async def end(self) -> None:
         """Leave nothing running for the next test to meet."""
@@ -171,9 +183,7 @@ class Yard:
     async def _idle(self, row: Row) -> bool:
         seen = (await self.entity(row.id).describe()).raw_description
         return not (
-            seen.pending_children
-            or seen.pending_activities
-            or seen.HasField("pending_workflow_task")
+            seen.pending_children or seen.pending_activities or seen.HasField("pending_workflow_task")
         )
 
 
