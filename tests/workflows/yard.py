@@ -26,7 +26,8 @@ from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.causes import Cause
 from workflows.deployment import Deployment
-from workflows.shapes import ResourceKind, RevisionStatus, Wish
+from workflows.shapes import ResourceKind, RevisionStatus, Swept, Wish
+from workflows.sweep import Sweep
 
 LIMIT = 20.0
 SOON = timedelta(milliseconds=50)
@@ -94,16 +95,18 @@ class Yard:
         await self.nudge(row)
         return added.number
 
-    async def interrupt(self, row: Row, number: int) -> None:
+    async def interrupt(self, row: Row, number: int, heard: bool = True) -> None:
         async with self.sessions.begin() as session:
             ids = await revision.by_number(session, row.id, [number])
             await wish.interrupt(session, row.id, ids[number])
-        await self.nudge(row)
+        if heard:
+            await self.nudge(row)
 
-    async def delete(self, row: Row) -> None:
+    async def delete(self, row: Row, heard: bool = True) -> None:
         async with self.sessions.begin() as session:
             await deployment.mark_deleted(session, row.id)
-        await self.nudge(row)
+        if heard:
+            await self.nudge(row)
 
     # -- what became of it -----------------------------------------------------------
 
@@ -128,6 +131,18 @@ class Yard:
 
     async def cause(self, row: Row, number: int) -> Cause:
         return Cause.model_validate((await self.revision(row, number)).cause)
+
+    async def sweep(self) -> Swept:
+        return await self.client.execute_workflow(
+            Sweep.run, self.plane.name, id=f"sweep-{uuid4()}", task_queue=names.CONTROL
+        )
+
+    async def was_begun(self, row: Row, number: int) -> bool:
+        try:
+            await self.rollout(row, number).describe()
+        except RPCError:
+            return False
+        return True
 
     async def row(self, row: Row) -> Row | None:
         async with self.sessions() as session:
