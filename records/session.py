@@ -2,6 +2,9 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+# Whoever imports only some nouns would flush rows whose foreign keys lead to tables nobody declared.
+from records import tables as tables
+
 Sessions = async_sessionmaker[AsyncSession]
 
 

@@ -1,4 +1,4 @@
-"""Every table in one place, for whoever needs the whole schema: the migrations."""
+"""Every table in one place, for whoever needs the whole schema: migrations and sessions."""
 
 from records import deployment, event, image, inventory, key, line, listener, revision, upload, workspace
 from records.base import Base

@@ -101,24 +101,20 @@ class HttpSources:
         self._api = api
 
     async def fetch(self, upload_id: UUID, to: Path) -> None:
-        """Whole or not at all: beside its place first. What may pass is raised as it comes."""
-        partial = to.with_name(f"{to.name}.partial")
-        try:
-            async with self._api.stream("GET", f"/internal/v1/sources/{upload_id}") as answer:
-                if answer.status_code in {404, 410, 422}:
-                    await answer.aread()
-                    raise Refused(
-                        Code.SOURCE_MISSING,
-                        _detail(answer),
-                        "Deploy again, so that the source is uploaded anew.",
-                    )
-                answer.raise_for_status()
-                digest = await _write(answer.aiter_bytes(), partial)
-            if digest != (promised := answer.headers.get("X-Archive-Sha256")):
-                raise httpx.ReadError(f"the archive came as {digest}, not as {promised}")
-            await asyncio.to_thread(partial.replace, to)
-        finally:
-            await asyncio.to_thread(partial.unlink, missing_ok=True)
+        """Write it to a place of the caller's own, which may be a file without a name. What may pass is raised
+        as it comes; what was written then is worth nothing."""
+        async with self._api.stream("GET", f"/internal/v1/sources/{upload_id}") as answer:
+            if answer.status_code in {404, 410, 422}:
+                await answer.aread()
+                raise Refused(
+                    Code.SOURCE_MISSING,
+                    _detail(answer),
+                    "Deploy again, so that the source is uploaded anew.",
+                )
+            answer.raise_for_status()
+            digest = await _write(answer.aiter_bytes(), to)
+        if digest != (promised := answer.headers.get("X-Archive-Sha256")):
+            raise httpx.ReadError(f"the archive came as {digest}, not as {promised}")
 
 
 async def ship(tailer: Tailer, reports: Reports) -> None:
