@@ -142,6 +142,8 @@ def _members(
                         f"The archive holds more than {limits.files} files.",
                         "Leave out what the agent does not need: environments, data (`.dockerignore`).",
                     )
+                if member.size < 0:
+                    raise tarfile.ReadError("a size below zero")
                 path = _path(member)
                 _check_kind(member, path, kinds)
                 if not member.isreg() or path == ".":

@@ -37,6 +37,8 @@ from workflows.shapes import Archive, Flavour, Image, Plan, Wish
 
 FORMAT = 1
 """Of bundles; a new one makes new digests, so that old bundles are never taken for new ones."""
+NOISE = ("Using CPython", "Using Python", "Creating virtual", "Activate with")
+"""What uv says about where things lie on this machine."""
 
 
 class BundleImages:
@@ -83,8 +85,9 @@ class BundleImages:
         log = BuildLog(self._home / "logs", wish)
 
         def say(line: str) -> None:
-            log.say(line)
-            tell(line[:200])
+            if not line.startswith(NOISE):
+                log.say(line.rstrip())
+            tell(line.strip()[:200])
 
         if (record := self._made(wish)) is not None:
             self._store.touch(record.digest)

@@ -15,6 +15,7 @@ from workflows.causes import Code, Refused
 CHUNK = 1 << 18
 BLOCK = tarfile.BLOCKSIZE
 LARGEST_HEADER = 1 << 20
+MAGIC = b"\x1f\x8b"
 RATIO_FROM = 10 * 1024 * 1024
 
 Halt = Callable[[], bool]
@@ -44,7 +45,7 @@ class Unpacked(io.RawIOBase):
         self._buffer = b""
         self._input = b""
         self._packed = self._position = self._out = 0
-        self._ended = False
+        self._begun = self._ended = False
         self.last = b""
 
     def tell(self) -> int:
@@ -86,6 +87,7 @@ class Unpacked(io.RawIOBase):
                 raise Halted
             if not self._input:
                 self._input = self._file.read(CHUNK)
+                self._begun = self._begun or self._input.startswith(MAGIC)
                 self._packed += len(self._input)
                 if self._packed > self._limits.packed:
                     raise too_large("packed", self._limits.packed)
@@ -97,7 +99,7 @@ class Unpacked(io.RawIOBase):
             try:
                 out = self._gzip.decompress(self._input, CHUNK)
             except zlib.error:
-                what = "it is damaged" if self._out else "it is not a gzip file"
+                what = "it is damaged" if self._begun else "it is not a gzip file"
                 raise unreadable(what) from None
             self._input = self._gzip.unconsumed_tail or self._gzip.unused_data
             self._count(len(out))
@@ -108,7 +110,7 @@ class Unpacked(io.RawIOBase):
     def _next_part(self) -> None:
         """After the end of a gzip stream: another one, padding, or nothing; all else is not ours."""
         rest = self._input
-        if rest.startswith(b"\x1f\x8b"):
+        if rest.startswith(MAGIC):
             self._gzip = zlib.decompressobj(wbits=31)
         elif rest.strip(b"\0"):
             raise unreadable("something that is no gzip follows its end")

@@ -16,19 +16,19 @@ class ServerPackages:
     flavour: Flavour
     version: str
     """Of langgraph-api."""
-    runtime: str
-    """The requirement that brings the runtime, exact."""
+    requirements: tuple[str, ...]
+    """All that is installed for it, exact."""
 
     @property
     def name(self) -> str:
         return f"langgraph-api=={self.version}"
 
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        return (self.name, self.runtime)
-
 
 PINNED: Mapping[Flavour, ServerPackages] = {
-    Flavour.PG: ServerPackages(Flavour.PG, "0.11.1", "langgraph-runtime-pg==0.11.1.post1"),
-    Flavour.INMEM: ServerPackages(Flavour.INMEM, "0.16.7", "langgraph-runtime-inmem==0.36.7"),
+    Flavour.PG: ServerPackages(
+        Flavour.PG, "0.11.1", ("langgraph-api==0.11.1", "langgraph-runtime-pg==0.11.1.post1")
+    ),
+    Flavour.INMEM: ServerPackages(
+        Flavour.INMEM, "0.16.7", ("langgraph-api==0.16.7", "langgraph-runtime-inmem==0.36.7")
+    ),
 }

@@ -96,15 +96,11 @@ async def _base(
 
 
 async def _venv(uv: Uv, interpreter: Interpreter, place: Path, said: Said) -> None:
-    def quiet(line: str) -> None:
-        if not line.startswith(("Using CPython", "Creating virtual", "Activate with")):
-            said(line)
-
     try:
         await uv(
             *("venv", "--no-project", "--no-config", "--python", str(interpreter.path), str(place)),
             cwd=place.parent,
-            said=quiet,
+            said=said,
         )
     except Failed as failed:
         raise failures.of_installing(failed.lines) from None
