@@ -23,21 +23,19 @@ from workflows.shapes import Wish
 CUSTOM_POSTGRES, CUSTOM_REDIS = "POSTGRES_URI_CUSTOM", "REDIS_URI_CUSTOM"
 PASSED = (
     "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 )  # fmt: skip
 """Of the worker's own environment a server gets these; an agent behind a proxy needs to know of it."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A revision's environment: the open part, and the sealed parts over it in this order."""
+    """A revision's environment: the open part, and the sealed parts over it in this order. The last of them
+    is ours, so that nothing a user sets can replace it."""
 
     plain: dict[str, str]
     sealed: tuple[Sealed, ...]
-    own: dict[str, str]
-    """What the last sealed part holds, in the open; it is never written anywhere."""
-    secrets: frozenset[str]
-    """Every value that must not be seen in a message."""
 
 
 class Environment:
@@ -49,21 +47,20 @@ class Environment:
         self._redis = redis
         self._origin = origin
 
-    def layers(self, wish: Wish, bundle: Bundle, written: Sealed | None = None) -> Layers:
-        """`written` is the last sealed part as it is on disk; if it says the same, it is kept, because a fresh
-        seal would look like a changed program and restart what runs."""
+    def layers(
+        self, wish: Wish, bundle: Bundle, replica: Mapping[str, str], written: Sealed | None
+    ) -> Layers:
+        """`replica` is what only this one gets. `written` is the last sealed part as it is on disk; if it
+        says the same, it is kept: a fresh seal would look like a changed program and restart what runs."""
         ring, owner = Keyring.load(self._keys), str(wish.deployment_id)
         theirs = self._opened(ring, wish)
-        own = self._own(wish, theirs)
-        kept = (
-            written if written and _opens_to(ring, written, own) else Sealed(owner, ring.seal_map(own, owner))
-        )
+        own = {**self._own(wish, theirs), **bundle.environment(), **replica}
+        if written is None or not _opens_to(ring, written, own):
+            written = Sealed(owner, ring.seal_map(own, owner))
         parts = [Sealed(owner, text) for text in (wish.defaults, wish.environment) if text]
         return Layers(
             plain=self._plain(wish, bundle),
-            sealed=(*parts, kept),
-            own=own,
-            secrets=frozenset([*theirs.values(), *self._passwords(ring, wish), token(self._keys, wish)]),
+            sealed=(*parts, written),
         )
 
     def secrets(self, wish: Wish) -> frozenset[str]:
@@ -93,7 +90,6 @@ class Environment:
             "LANGGRAPH_CLI_NO_ANALYTICS": "1",
             "CORS_ALLOW_ORIGINS": self._origin,
             **chosen.defaults,
-            **bundle.environment(),
         }
 
     def _own(self, wish: Wish, theirs: Mapping[str, str]) -> dict[str, str]:
@@ -116,9 +112,8 @@ class Environment:
 def token(keys: Path, wish: Wish) -> str:
     """What the plane shows a revision's replicas to have its probe answered; nobody else can know it."""
     secret = Keyring.load(keys).open_map(wish.credentials, str(wish.deployment_id))["redis"]
-    return hashlib.sha256(
-        f"probe {names.short(wish.deployment_id)} {wish.revision_id} {secret}".encode()
-    ).hexdigest()
+    said = f"probe {names.short(wish.deployment_id)} {wish.revision_id} {secret}"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _opens_to(ring: Keyring, sealed: Sealed, values: Mapping[str, str]) -> bool:

@@ -162,21 +162,20 @@ class LocalServers:
 
     def _program(self, wish: Wish, bundle: Bundle, index: int) -> Program:
         name, short = names.server(wish.deployment_id, wish.number, index), names.short(wish.deployment_id)
-        layers = self._environment.layers(wish, bundle, self._written(name))
-        memory = {"GRAPHYARD_MEMORY_MB": str(wish.memory_mb)} if wish.memory_mb else {}
+        told = {
+            "GRAPHYARD_SOCKET": str(self._slots.socket(short, wish.number, index)),
+            "GRAPHYARD_REVISION": str(wish.number),
+            "GRAPHYARD_TAKE": str(self._slots.marker(short, wish.number)),
+            "GRAPHYARD_DRAIN_SECONDS": str(self._drain_seconds),
+            "GRAPHYARD_MEMORY_MB": str(wish.memory_mb or 0),
+        }
+        layers = self._environment.layers(wish, bundle, told, self._written(name))
         return Program(
             name=name,
             argv=(str(bundle.python), str(ENTRY)),
             cwd=bundle.workdir,
             log=self._log(wish, index),
-            env={
-                **layers.plain,
-                **memory,
-                "GRAPHYARD_SOCKET": str(self._slots.socket(short, wish.number, index)),
-                "GRAPHYARD_REVISION": str(wish.number),
-                "GRAPHYARD_TAKE": str(self._slots.marker(short, wish.number)),
-                "GRAPHYARD_DRAIN_SECONDS": str(self._drain_seconds),
-            },
+            env=layers.plain,
             sealed=layers.sealed,
             keys=self._keys,
             after=self._environment.needs(wish),

@@ -20,6 +20,7 @@ SHUTTING_DOWN, BAD_NAME, NOT_RUNNING, ALREADY_STARTED = 6, 10, 70, 60
 SPAWN_ERROR, STILL_RUNNING, ALREADY_ADDED = 50, 91, 90
 TRANSIENT = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, EOFError)
 TICK = 0.05
+URGED_SECONDS = 5.0
 
 
 class Unanswered(Exception):
@@ -94,8 +95,10 @@ class Supervisor:
     async def stop(self, names: Collection[str], *, patience: float = 3600, urge: str | None = None) -> None:
         """End these side by side and wait until no process of theirs is left; unknown names are fine.
 
-        `urge` is a signal sent after the stop signal, for a program that takes a second one as a hurry.
+        `urge` is a signal sent after the stop signal, for a program that takes a second one as a hurry; one
+        that is still there a little later is killed.
         """
+        urged_at = time.monotonic()
         async with asyncio.timeout(patience):
             while running := [
                 one for one in (await self.all_states()).values() if one.name in names and one.busy
@@ -106,6 +109,8 @@ class Supervisor:
                         await self._call("stopProcess", one.name, False, fine=(BAD_NAME, NOT_RUNNING))
                         if urge is not None:
                             await self.signal(one.name, urge)
+                    elif urge is not None and time.monotonic() - urged_at > URGED_SECONDS:
+                        await self.signal(one.name, "KILL")
                 await asyncio.sleep(TICK)
 
     async def restart(self, name: str) -> None:
