@@ -66,11 +66,8 @@ class Postgres:
                 "grant all on database {0} to {0}",
             ):
                 await connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-        async with self._connection(name) as connection:
-            if await _one(connection, "select 1 from pg_available_extensions where name = 'vector'"):
-                await connection.execute("create extension if not exists vector")
-            else:
-                log.warning("this Postgres has no pgvector", database=name)
+            # Still under the lock: of two at once, one would find the extension half made.
+            await self._extend(name)
 
     async def remove(self, wish: Wish) -> None:
         """Drop both, whoever is connected."""
@@ -99,6 +96,14 @@ class Postgres:
         """`host:port` of the server."""
         parts = conninfo_to_dict(self._dsn)
         return f"{parts.get('host') or '127.0.0.1'}:{parts.get('port') or 5432}"
+
+    async def _extend(self, name: str) -> None:
+        """Only a superuser may make this extension, and agents ask for it often."""
+        async with self._connection(name) as connection:
+            if await _one(connection, "select 1 from pg_available_extensions where name = 'vector'"):
+                await connection.execute("create extension if not exists vector")
+            else:
+                log.warning("this Postgres has no pgvector", database=name)
 
     async def _check_budget(self, connection: AsyncConnection, wish: Wish) -> None:
         wanted = 2 * wish.replicas * flavour(wish.flavour).connections

@@ -149,7 +149,8 @@ async def test_the_signal_of_a_dead_daemon_is_the_programs_own(
     home: Path, supervisor: Supervisor, daemon: Daemon
 ) -> None:
     """Postgres needs SIGINT; what arrives is written down by a shell that traps it."""
-    script = f"trap 'echo INT > {home}/got; exit 0' INT; trap 'echo TERM > {home}/got; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    traps = "; ".join(f"trap 'echo {name} > {home}/got; exit 0' {name}" for name in ("INT", "TERM"))
+    script = f"{traps}; echo up; while :; do sleep 0.05; done"
     program = sleeper(home, argv=("/bin/sh", "-c", script), death_signal=signal.SIGINT)
     await supervisor.put(program)
     log = program.log
