@@ -101,7 +101,7 @@ class HttpSources:
         self._api = api
 
     async def fetch(self, upload_id: UUID, to: Path) -> None:
-        """Write it to a place of the caller's own, which may be a file without a name. What may pass is raised
+        """Write it to a place of the caller's own, maybe a file without a name. What may pass is raised
         as it comes; what was written then is worth nothing."""
         async with self._api.stream("GET", f"/internal/v1/sources/{upload_id}") as answer:
             if answer.status_code in {404, 410, 422}:
