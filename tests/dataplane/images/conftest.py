@@ -17,6 +17,7 @@ import pytest
 from dataplane.images.bundle import Bundle
 from dataplane.images.bundles import BundleImages
 from dataplane.images.inflate import Limits
+from dataplane.images.interpreters import Interpreters
 from dataplane.images.servers import ServerPackages
 from sealing import Keyring
 from workflows.causes import Code, Refused
@@ -158,12 +159,18 @@ def home() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def interpreters() -> Interpreters:
+    """What this machine has, looked up once."""
+    return Interpreters()
+
+
 @pytest.fixture
-def make_yard(home: Path) -> Callable[..., Yard]:
+def make_yard(home: Path, interpreters: Interpreters) -> Callable[..., Yard]:
     def make(**more: Any) -> Yard:
         Keyring.create(home / "keys")
         keyring, box = Keyring.load(home / "keys"), Box()
-        more = {"limits": LIMITS, "servers": SMALL} | more
+        more = {"limits": LIMITS, "servers": SMALL, "interpreters": interpreters} | more
         return Yard(home, box, keyring, BundleImages(home, box, keyring, **more))
 
     return make
