@@ -27,9 +27,12 @@ LEVELS: dict[str, Level] = {
 }
 NOISE = frozenset(
     {"event", "message", "level", "timestamp", "at", "logger", "thread_name", "exception", "stack"}
+    | {"color_message", "req_header", "res_header"}
     | {"langgraph_api_version", "api_variant", "host_revision_id", "git_version", "has_deepagents"}
 )
 """Keys of a JSON line that are told elsewhere or are the same in every line."""
+ACCESS = frozenset({"method", "route", "status", "latency_ms"})
+"""A line with all of these is of the access log, and its event says it all."""
 LONGEST_FIELD = 1000
 TAIL = 4 * 1024
 
@@ -90,15 +93,20 @@ def _structured(text: str) -> Entry | None:
     if said is None or "level" not in fields:
         return None
     parts = [str(said)]
-    parts += [
-        f"{key}={_brief(value)}" for key, value in fields.items() if key not in NOISE and value is not None
-    ]
+    if not fields.keys() >= ACCESS:
+        parts += [
+            f"{key}={_brief(value)}" for key, value in fields.items() if key not in NOISE and _told(value)
+        ]
     message = " ".join(parts)
     for block in ("exception", "stack"):
         if isinstance(fields.get(block), str) and fields[block]:
             message += "\n" + fields[block]
     at = moment(fields.get("timestamp", fields.get("at")))
     return Entry(_level(fields["level"]), cut(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", message)), at)
+
+
+def _told(value: Any) -> bool:
+    return value is not None and value != "" and value != {} and value != []
 
 
 def _brief(value: Any) -> str:

@@ -74,10 +74,14 @@ class Servers:
     """The server processes of a deployment: the only ones whose environment may hold the values."""
 
     def __init__(self, stack: Stack) -> None:
-        self._prefix = f"{stack.home}/run/rev/"
+        self._prefix = f"{stack.home}/images/"
 
     def own(self, words: list[str]) -> bool:
-        return any(word.startswith(self._prefix) for word in words)
+        return (
+            bool(words)
+            and words[0].startswith(self._prefix)
+            and any(word.endswith("/graphyard_entry.py") for word in words)
+        )
 
     def environments(self) -> list[dict[str, str]]:
         """As the kernel shows them."""

@@ -14,6 +14,7 @@ SERVER = (
     '"exception":"Traceback (most recent call last):\\n  File \\"p.py\\", line 9\\n'
     'ZeroDivisionError: zero"}'
 )
+ACCESS = '"method":"GET","route":"/","path":"/","status":200,"latency_ms":8,"req_header":{"a":"b"}}'
 PLAIN = ["Traceback (most recent call last):", '  File "a.py", line 1, in <module>', "    1 / 0"]
 DURING = "During handling of the above exception, another exception occurred:"
 PYDANTIC = [
@@ -49,6 +50,8 @@ GROUP = [
         ('{"event":"ready","level":"info","logger":"x","port":1}', "INFO", "ready port=1"),
         ('{"message":"Resolved 3 packages","level":"DEBUG","at":"x"}', "DEBUG", "Resolved 3 packages"),
         ('{"event":"e","level":"warn"}', "WARNING", "e"),
+        ('{"event":"GET / 200 8ms","level":"info",' + ACCESS, "INFO", "GET / 200 8ms"),
+        ('{"event":"e","level":"info","a":0,"b":"","c":{},"d":[],"e":false}', "INFO", "e a=0 e=false"),
         ('{"event":"e","level":"fatal"}', "CRITICAL", "e"),
         ('{"event":"e","level":"whatever"}', "INFO", "e"),
         ('{"event":"e","level":40}', "ERROR", "e"),
