@@ -143,6 +143,11 @@ async def test_no_value_is_anywhere_but_in_its_process(stack: Stack) -> None:
             refused = await yard.push(deployment, unbuildable(values), own)
             await yard.until(deployment, refused, {"BUILD_FAILED"})
 
+            known = Search({"its id": deployment})
+            _, seen = await known.temporal(stack.temporal_address)
+            assert seen, "the search is blind in Temporal"
+            assert await known.databases(stack.postgres_admin_dsn), "the search is blind in Postgres"
+
             passwords = await credentials(stack, deployment)
             assert len(passwords) == 2
             everything = Search({**values.all(), **passwords})
