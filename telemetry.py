@@ -12,6 +12,13 @@ QUIET = ("httpx", "httpcore", "watchfiles", "asyncio", "uvicorn.access")
 """Libraries that tell every request; we hear of them from WARNING on."""
 
 
+class ToldAlready(logging.Filter):
+    """Drops what the SDK says of a failed step: the step told it itself, in words that are fit for a log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "__temporal_error_identifier", None) != "ActivityFailure"
+
+
 def configure(settings: Settings) -> None:
     """JSON lines on stdout, or colours where a person reads them."""
     level = logging.getLevelNamesMapping().get(settings.log_level.upper())
@@ -46,6 +53,7 @@ def configure(settings: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(ToldAlready())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

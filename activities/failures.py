@@ -33,11 +33,12 @@ def told(patience: timedelta | None = PATIENCE) -> Iterator[None]:
     except ApplicationError:
         raise
     except Refused as refused:
+        log.info("step refused", code=refused.cause.code.value)
         raise told_cause(refused.cause) from None
     except Exception as error:
         info = activity.info()
         said = sentence(error)
-        log.warning("step failed", error=said, attempt=info.attempt)
+        log.warning("step failed", error=said, trace=trace(error))
         began = info.scheduled_time
         if patience is not None and info.attempt >= FEWEST and datetime.now(UTC) - began > patience:
             message = f"The step {info.activity_type!r} kept failing: {said}."
@@ -54,6 +55,10 @@ def told_cause(cause: Cause) -> ApplicationError:
 def sentence(error: Exception) -> str:
     """What happened and where, without any value."""
     text = f": {error}" if isinstance(error, SPEAKABLE) else ""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{text}{where}"
+    return f"{type(error).__name__}{text} at {trace(error, 1)}"
+
+
+def trace(error: BaseException, most: int = 12) -> str:
+    """The innermost places it came through, outermost first; lines of code, never their values."""
+    frames = traceback.extract_tb(error.__traceback__)[-most:]
+    return " > ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames)

@@ -27,7 +27,7 @@ from records.session import connect, sessions
 from sealing import Keyring
 from settings import Settings
 from worker import planes
-from worker.context import LogContext
+from worker.context import StepContext
 from worker.nudge import Nudge
 from worker.patience import until_reached
 from worker.queues import control_worker, plane_worker
@@ -75,7 +75,7 @@ async def build(settings: Settings, parts: AsyncExitStack) -> list[Worker]:
     await until_reached("the records", lambda: ping(engine))
     await parts.enter_async_context(beside(keep_schedules(to_temporal, settings), "keep schedules"))
 
-    interceptors = [LogContext()]
+    interceptors = [StepContext()]
     records = RecordSteps(sessions(engine), public_url=settings.public_url, nudge=Nudge(to_temporal))
     return [
         control_worker(to_temporal, records, interceptors=interceptors),

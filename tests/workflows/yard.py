@@ -20,7 +20,7 @@ from records.revision import Revision
 from records.session import Sessions
 from records.specification import Change
 from tests.rows import a_deployment, an_upload
-from worker.context import LogContext
+from worker.context import StepContext
 from worker.nudge import Nudge
 from worker.queues import control_worker, plane_worker
 from workflows import names
@@ -50,12 +50,12 @@ class Yard:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Both workers; leaving stops them as a shutdown would."""
-        control = control_worker(self.client, self.records, interceptors=[LogContext()], grace=timedelta(0))
+        control = control_worker(self.client, self.records, interceptors=[StepContext()], grace=timedelta(0))
         plane = plane_worker(
             self.client,
             self.plane.name,
             PortSteps(self.plane),
-            interceptors=[LogContext()],
+            interceptors=[StepContext()],
             grace=timedelta(0),
             throttle=SOON,
         )
