@@ -44,8 +44,8 @@ class Local:
     packaged: bool = True
     requirements: str | None = None
     """The requirements.txt of one that is not packaged."""
-    on_path: str = ""
-    """The directory that goes on the import path, for one that is not packaged."""
+    flat: bool = False
+    """Whether one that is not packaged is a package itself, or a directory that holds some."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,13 @@ def declared(tree: Tree, project: Project, server: ServerPackages) -> Declaratio
                 lines.append(f"-r {local.requirements}")
         else:
             lines.append(_registry(tree, project.base, entry))
+    flat = [PurePosixPath(one.directory).name for one in locals_ if one.flat]
+    if twice := [name for name in flat if flat.count(name) > 1]:
+        raise Refused(
+            Code.CONFIG_INVALID,
+            f"dependencies: two directories are both the package '{twice[0]}'.",
+            "Rename one of them.",
+        )
     files: set[str] = set()
     needs = SpecifierSet()
     for local in locals_:
@@ -137,7 +144,7 @@ def _local(tree: Tree, base: str, entry: str) -> Local:
         place,
         packaged=False,
         requirements=_join(place, "requirements.txt") if "requirements.txt" in names else None,
-        on_path=_parent(place) if flat else place,
+        flat=flat,
     )
 
 

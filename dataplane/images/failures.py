@@ -12,7 +12,8 @@ CAUSE = re.compile(r"^\s*(?:cause: |[╰├]─▶ ?)")
 NOT_FOUND = (
     re.compile(r"Because (?P<name>\S+) was not found"),
     re.compile(r"(?:no versions? of|only [^,]* of) (?P<name>[A-Za-z0-9._-]+)"),
-    re.compile(r"Because (?P<name>[A-Za-z0-9._-]+)"),
+    re.compile(r"Because (?!you |only |there |your )(?P<name>[A-Za-z0-9._-]+)"),
+    re.compile(r"you require (?P<name>[A-Za-z0-9._-]+)"),
 )
 PACKAGE = (
     re.compile(r"[Ff]ailed to (?:download and )?(?:build|install|download|prepare)[^`]*`(?P<name>[^`]+)`"),

@@ -21,6 +21,8 @@ ALWAYS = {
 }
 
 
+NO_INDEX = "--no-index"
+"""The one setting that uv takes as an argument only."""
 OPTIONS = {
     "-i": "UV_DEFAULT_INDEX",
     "--index-url": "UV_DEFAULT_INDEX",
@@ -49,7 +51,9 @@ class Uv:
 
     async def __call__(self, *args: str, cwd: Path, said: Callable[[str], None]) -> None:
         """Run it; raises `run.Failed` with its last lines, `run.Killed` when it was killed."""
-        env = environment() | ALWAYS | self._registry
+        env = environment() | ALWAYS | {k: v for k, v in self._registry.items() if k != NO_INDEX}
+        if NO_INDEX in self._registry and args[0] == "pip":
+            args = (*args[:2], "--no-index", *args[2:])
         if "HOME" not in env:
             env["UV_CACHE_DIR"] = str(self._cache)
         await run([find_uv_bin(), *args], cwd, env, said)
@@ -79,9 +83,7 @@ def registry_of(pip_config: bytes, path: str) -> dict[str, str]:
         "UV_INDEX": " ".join(found.get("extra-index-url", ())),
         "UV_FIND_LINKS": ",".join(found.get("find-links", ())),
         "UV_INSECURE_HOST": " ".join(found.get("trusted-host", ())),
-        "UV_NO_INDEX": "1"
-        if found.get("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on")
-        else "",
+        NO_INDEX: "1" if found.get("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on") else "",
     }
     return {name: value for name, value in translated.items() if value}
 

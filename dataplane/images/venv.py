@@ -25,6 +25,7 @@ from dataplane.images.threads import in_thread
 from dataplane.images.uv import Uv
 
 COMPILED = ".compiled"
+LINKED = "packages"
 LARGEST_SCRIPT = 64 * 1024
 OWN_PROGRAMS = ("python", "activate", "deactivate", "pydoc")
 OWN_PARTS = frozenset({"bin", "lib", "lib64", "pyvenv.cfg", ".gitignore", ".lock", "CACHEDIR.TAG"})
@@ -55,7 +56,7 @@ async def install(
     try:
         await in_thread(lambda halt: graft(base, venv, halt))
         await _locals(uv, place, lock, said)
-        _put_on_path(venv, place / SOURCE, declarations)
+        _put_on_path(place, declarations)
         if compiling is not None:
             await compiling
             await in_thread(lambda halt: graft(base, venv, halt))
@@ -126,10 +127,21 @@ def _shortened(said: Said, source: Path) -> Said:
     return lambda line: said(line.replace(f"file://{source}", "."))
 
 
-def _put_on_path(venv: Path, source: Path, declarations: Declarations) -> None:
-    paths = dict.fromkeys(str(source / one.on_path) for one in declarations.locals if one.on_path)
+def _put_on_path(place: Path, declarations: Declarations) -> None:
+    """What is not packaged: a directory of modules as it is, a package by a link, without its neighbours."""
+    linked = place / LINKED
+    paths: list[str] = []
+    for one in declarations.locals:
+        if one.packaged:
+            continue
+        directory = place / SOURCE / one.directory
+        if one.flat:
+            linked.mkdir(exist_ok=True)
+            (linked / directory.name).symlink_to(os.path.relpath(directory, linked))
+        paths.append(str(linked if one.flat else directory))
     if paths:
-        (_packages(venv) / "graphyard.pth").write_text("".join(f"{path}\n" for path in paths))
+        listed = "".join(f"{path}\n" for path in dict.fromkeys(paths))
+        (_packages(place / VENV) / "graphyard.pth").write_text(listed)
 
 
 async def _compile(base: Path) -> None:

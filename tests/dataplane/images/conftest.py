@@ -35,11 +35,11 @@ PYPROJECT = """\
 requires = ["setuptools>=68"]
 build-backend = "setuptools.build_meta"
 [project]
-name = "agent"
+name = "{name}"
 version = "1"
 {more}
 [tool.setuptools]
-py-modules = ["agent"]
+py-modules = ["{name}"]
 """
 
 Files = Mapping[str, str | bytes]
@@ -170,8 +170,8 @@ def make_yard(home: Path, interpreters: Interpreters) -> Callable[..., Yard]:
     def make(**more: Any) -> Yard:
         Keyring.create(home / "keys")
         keyring, box = Keyring.load(home / "keys"), Box()
-        more = {"limits": LIMITS, "servers": SMALL, "interpreters": interpreters} | more
-        return Yard(home, box, keyring, BundleImages(home, box, keyring, **more))
+        settings: dict[str, Any] = {"limits": LIMITS, "servers": SMALL, "interpreters": interpreters}
+        return Yard(home, box, keyring, BundleImages(home, box, keyring, **(settings | more)))
 
     return make
 
@@ -192,5 +192,5 @@ def project() -> Callable[..., dict[str, str | bytes]]:
 
 
 @pytest.fixture
-def pyproject() -> Callable[[str], str]:
-    return lambda more="": PYPROJECT.format(more=more)
+def pyproject() -> Callable[..., str]:
+    return lambda more="", name="agent": PYPROJECT.format(more=more, name=name)
