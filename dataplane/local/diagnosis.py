@@ -34,6 +34,7 @@ VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 IMPORTING = re.compile(
     r"^(?:\w+\.)*(?:ModuleNotFoundError|ImportError|SyntaxError|IndentationError|TabError)\b(?:: (.*))?", re.M
 )
+CHAINED = "\n\nThe above exception was the direct cause of the following exception:"
 LOADING = re.compile(
     r"in (?:collect_graphs_from_env|_graph_from_spec|_load_\w+|get_custom_\w+|load_custom_\w+)"
 )
@@ -56,7 +57,7 @@ def diagnose(tail: str, secrets: Collection[str] = ()) -> Diagnosis:
     tail = masked(tail, secrets)
     graph, traceback = _told(tail)
     last = "\n".join(last_lines(tail))
-    if found := MEMORY.search(tail):
+    if found := MEMORY.search(tail) or MEMORY.search(traceback):
         used = f"it used {found[1]} MB of {found[2]} MB" if found[1] else "an allocation was refused"
         return _certain(
             Code.OUT_OF_MEMORY,
@@ -134,8 +135,9 @@ def last_lines(tail: str) -> list[str]:
         if fields is None:
             lines.append(raw)
         else:
-            said = fields.get("user_traceback") or fields.get("event") or ""
-            lines += str(said).splitlines()
+            # Of a chain of tracebacks the first is the project's; the rest is how the server took it.
+            said = str(fields.get("user_traceback") or fields.get("event") or "").split(CHAINED)[0]
+            lines += said.splitlines()
             if isinstance(fields.get("exception"), str):
                 lines += str(fields["exception"]).splitlines()
     kept = [line[:LONGEST_LINE] for line in lines if line.strip() and not set(line.strip()) <= set("^~")]

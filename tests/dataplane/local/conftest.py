@@ -1,16 +1,19 @@
 """A home with a real supervisord, started and ended per test."""
 
 import asyncio
+import concurrent.futures
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
 from dataplane.local.supervisor import Supervisor
+from tests.dataplane.local.yard import Yard, opened, supervised
 
 CONFIG = """\
 [unix_http_server]
@@ -97,3 +100,22 @@ async def daemon(home: Path) -> AsyncIterator[Daemon]:
 @pytest.fixture
 def supervisor(home: Path, daemon: Daemon) -> Supervisor:
     return Supervisor(home)
+
+
+@pytest.fixture(scope="session")
+def yard(postgres_admin_dsn: str) -> Iterator[Yard]:
+    """One local plane for the session, with the example's image built."""
+    home = Path(tempfile.mkdtemp(prefix="gyp"))
+    for _ in supervised(home, CONFIG):
+        yard = Yard(home, postgres_admin_dsn)
+        with concurrent.futures.ThreadPoolExecutor(1) as aside:
+            aside.submit(opened, yard).result(timeout=100)
+        yield yard
+
+
+@pytest.fixture
+async def deployment(yard: Yard) -> AsyncIterator[UUID]:
+    """The id of a deployment that is gone after the test."""
+    id_ = uuid4()
+    yield id_
+    await yard.clear(id_)

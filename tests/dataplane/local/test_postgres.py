@@ -123,7 +123,7 @@ async def test_meddling_is_put_right(
         await postgres.remove(wish)
     else:
         with psycopg.connect(postgres_admin_dsn, autocommit=True) as admin:
-            admin.execute(sql.SQL(meddling).format(sql.Identifier(name_of(wish))))  # type: ignore[arg-type]
+            admin.execute(sql.SQL(meddling).format(sql.Identifier(name_of(wish))))
     await postgres.provision(wish)
     with psycopg.connect(postgres.uri(wish)) as connection:
         assert connection.execute((check or "select true").encode()).fetchone() == (True,)

@@ -52,7 +52,7 @@ async def test_a_changed_program_is_started_anew(
 ) -> None:
     await supervisor.put(sleeper(home))
     pid = (await until(supervisor, "sleeper", lambda it: it.pid > 0)).pid
-    assert await supervisor.put(sleeper(home, **change)) is True
+    assert await supervisor.put(replace(sleeper(home), **change)) is True  # type: ignore[arg-type]
     await until(supervisor, "sleeper", lambda it: it.pid not in (0, pid))
 
 
