@@ -44,6 +44,7 @@ def main() -> None:
 @click.option("--example/--no-example", default=True, help="Deploy examples/echo-agent into a fresh stack.")
 def up(example: bool) -> None:
     """Bring everything up, or put right what is down."""
+    from deploy.embedded.serving import await_serving
     from deploy.embedded.show import Progress
     from deploy.embedded.up import Up
     from deploy.embedded.welcome import closing, welcome
@@ -56,6 +57,7 @@ def up(example: bool) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, this.cancel if this else sys.exit)
         stack = await Up(home, os.environ, progress).run()
+        await await_serving(home, stack, progress)
         url = await welcome(home, stack, os.environ) if example else None
         closing(home, stack, url, progress)
 
