@@ -25,8 +25,9 @@ LEVELS: dict[str, Level] = {
     "CRITICAL": "CRITICAL",
     "FATAL": "CRITICAL",
 }
+BLOCKS = ("user_traceback", "exception", "stack")
 NOISE = frozenset(
-    {"event", "message", "level", "timestamp", "at", "logger", "thread_name", "exception", "stack"}
+    {"event", "message", "level", "timestamp", "at", "logger", "thread_name", *BLOCKS}
     | {"color_message", "req_header", "res_header"}
     | {"langgraph_api_version", "api_variant", "host_revision_id", "git_version", "has_deepagents"}
 )
@@ -98,7 +99,7 @@ def _structured(text: str) -> Entry | None:
             f"{key}={_brief(value)}" for key, value in fields.items() if key not in NOISE and _told(value)
         ]
     message = " ".join(parts)
-    for block in ("exception", "stack"):
+    for block in BLOCKS:
         if isinstance(fields.get(block), str) and fields[block]:
             message += "\n" + fields[block]
     at = moment(fields.get("timestamp", fields.get("at")))

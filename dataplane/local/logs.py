@@ -24,8 +24,9 @@ from typing import TypeVar
 import structlog
 import watchfiles
 
-from dataplane.local.entries import Assembler, Entry, decode
-from dataplane.local.trail import BACKUPS, Mark, Trail
+from dataplane.local.entries import Entry
+from dataplane.local.parts import Mark
+from dataplane.local.trail import Trail
 from workflows.lines import MOST_BYTES, MOST_LINES, Kind, Line
 
 log = structlog.get_logger()
@@ -277,33 +278,3 @@ def _line(name: str, epoch: str, position: int, entry: Entry, at: datetime) -> L
         stream=f"{name}@{epoch}",
         position=position,
     )
-
-
-def last_lines(path: Path, most: int = 40, *, most_bytes: int = MOST_BYTES) -> list[str]:
-    """The last lines of a log, across its rotated parts: a dead process's last words, as it wrote them."""
-    held: list[bytes] = [b""]
-    left = most_bytes
-    for part in [path, *(path.with_name(f"{path.name}.{index}") for index in range(1, BACKUPS + 1))]:
-        try:
-            with part.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - left))
-                text = file.read(left)
-        except FileNotFoundError:
-            continue
-        left -= len(text)
-        lines = text.split(b"\n")
-        held = [*lines[:-1], lines[-1] + held[0], *held[1:]]
-        if left <= 0 or len(held) > most + 1:
-            break
-    if held[-1] == b"":
-        held.pop()
-    return [decode(line) for line in held[-most:]] if most > 0 else []
-
-
-def last_words(path: Path, most: int = 20) -> list[Entry]:
-    """The last entries of a log, parsed: a traceback is one of them."""
-    assembler = Assembler()
-    entries = [entry for line in last_lines(path, 4000) for entry, _, _ in assembler.feed(line, None, None)]
-    entries += [entry for entry, _, _ in assembler.flush()]
-    return entries[-most:]

@@ -7,8 +7,6 @@ files are known again by inode and first bytes, never by name.
 """
 
 import hashlib
-import os
-import stat
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -16,28 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dataplane.local.entries import Assembler, Entry, decode
+from dataplane.local.parts import HEAD, Mark, Part, listing, opened
 
-CHUNK = 64 * 1024
 LONGEST_LINE = 256 * 1024
-HEAD = 256
-BACKUPS = 9
 STEP = timedelta(microseconds=20)
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Everything before it was read. `base` is the stream position of the file's first byte."""
-
-    epoch: str
-    base: int
-    inode: int
-    head: str
-    head_size: int
-    offset: int
-
-    @property
-    def position(self) -> int:
-        return self.base + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +41,6 @@ class Spot:
     @property
     def position(self) -> int:
         return self.part.base + self.offset
-
-
-class Part:
-    """One file of a trail, kept open so that a rename cannot take it away."""
-
-    def __init__(self, path: Path, base: int) -> None:
-        self.base = base
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self.inode = os.fstat(self.fd).st_ino
-        self.head_size = 0
-        self.head = _digest(b"")
-
-    def read(self, offset: int) -> bytes:
-        return os.pread(self.fd, CHUNK, offset)
-
-    def seen(self) -> os.stat_result:
-        return os.fstat(self.fd)
-
-    def known(self) -> None:
-        """Take down the first bytes, as long as there are more of them than last time."""
-        if self.fd >= 0 and self.head_size < HEAD:
-            head = os.pread(self.fd, HEAD, 0)
-            self.head, self.head_size = _digest(head), len(head)
-
-    def starts_like(self, mark: Mark) -> bool:
-        return self.inode == mark.inode and _digest(os.pread(self.fd, mark.head_size, 0)) == mark.head
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            self.known()
-            os.close(self.fd)
-            self.fd = -1
 
 
 class Trail:
@@ -146,7 +94,7 @@ class Trail:
         """Whether the log and all its parts were deleted."""
         if self._part is not None and self._part.seen().st_nlink:
             return False
-        return not _parts(self.path)
+        return not listing(self.path)
 
     def rest(self) -> Mark | None:
         """The mark after all that was read, for a trail with nothing unfinished."""
@@ -167,8 +115,8 @@ class Trail:
 
     def _open(self, mark: Mark | None) -> None:
         if mark is not None:
-            for path, _, _ in _listing(self.path):
-                part = _opened(path, mark.base)
+            for path, _, _ in listing(self.path):
+                part = opened(path, mark.base)
                 if part is None:
                     continue
                 if part.starts_like(mark) and part.seen().st_size >= mark.offset:
@@ -261,7 +209,7 @@ class Trail:
                 return step
 
     def _step(self, base: int) -> bool | None:
-        found = _listing(self.path)
+        found = listing(self.path)
         inodes = [inode for _, inode, _ in found]
         if self._part is None:
             later = found
@@ -274,7 +222,7 @@ class Trail:
         if not later:
             return False
         path, inode, _ = later[0]
-        if (part := _opened(path, base)) is None:
+        if (part := opened(path, base)) is None:
             return False
         if part.inode != inode:
             part.close()
@@ -291,38 +239,3 @@ class Trail:
         self._epoch, self._offset = "", 0
         self._half, self._half_cut, self._half_start = b"", 0, None
         part.head_size = 0
-
-
-def _parts(path: Path) -> list[tuple[Path, int, int]]:
-    """The log's files that are there, oldest first, each with its inode and last change."""
-    found = []
-    for part in [path.with_name(f"{path.name}.{index}") for index in range(BACKUPS, 0, -1)] + [path]:
-        try:
-            seen = part.lstat()
-        except OSError:
-            continue
-        if stat.S_ISREG(seen.st_mode):
-            found.append((part, seen.st_ino, seen.st_mtime_ns))
-    return found
-
-
-def _listing(path: Path) -> list[tuple[Path, int, int]]:
-    """Looked at twice: a rotation in the middle of one look shows a file twice or never."""
-    before: list[tuple[Path, int]] | None = None
-    while True:
-        now = _parts(path)
-        names = [(part, inode) for part, inode, _ in now]
-        if names == before:
-            return now
-        before = names
-
-
-def _opened(path: Path, base: int) -> Part | None:
-    try:
-        return Part(path, base)
-    except OSError:
-        return None
-
-
-def _digest(head: bytes) -> str:
-    return hashlib.sha256(head).hexdigest()[:16]

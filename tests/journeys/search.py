@@ -11,6 +11,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -55,7 +56,8 @@ class Search:
 
     def files(self, root: Path, since: float = 0.0) -> Iterator[Finding]:
         """In all files below a directory (changed since a moment), and in their names and link targets."""
-        for path in root.rglob("*"):
+        # Not rglob: it stumbles over directories that go away under it.
+        for path in (Path(top, name) for top, inner, outer in os.walk(root) for name in inner + outer):
             try:
                 yield from self.data(str(path).encode(), f"name of {path}", DEEPEST)
                 if path.is_symlink():

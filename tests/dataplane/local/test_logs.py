@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.local.logs import Batch, Tailer, last_lines, last_words
+from dataplane.local.logs import Batch, Tailer
 from workflows.lines import MOST_LINES, Line
 
 SHORT = "0a1b2c3d"
@@ -387,27 +387,3 @@ async def test_a_real_supervisor_rotates_under_it(house: House, tmp_path: Path) 
     assert house.log.with_name(house.log.name + ".3").exists()
     assert inbox.messages == expected(0, count)
     assert inbox.repeats == 0
-
-
-def test_last_lines_reach_back_across_rotations(house: House) -> None:
-    assert last_lines(house.log) == []
-    house.append(numbered(0, 10) + "li")
-    house.rotate()
-    house.append("ne 10\n" + numbered(11, 13))
-    assert last_lines(house.log, 3) == expected(10, 13)
-    assert last_lines(house.log, 100) == expected(0, 13)
-    house.append("dying wor")
-    assert last_lines(house.log, 2) == ["line 12", "dying wor"]
-    assert last_lines(house.log, 0) == []
-    assert last_lines(house.log, 100, most_bytes=16) == ["ine 12", "dying wor"]
-
-
-def test_last_words_show_a_traceback_as_one(house: House) -> None:
-    house.append(
-        '{"event":"starting","level":"info"}\nTraceback (most recent call last):\n  File "a"\nKeyError: 1\n'
-    )
-    words = last_words(house.log, 5)
-    assert [(entry.level, entry.message.splitlines()[-1]) for entry in words] == [
-        ("INFO", "starting"),
-        ("ERROR", "KeyError: 1"),
-    ]
