@@ -53,7 +53,6 @@ class Memory:
         """Deployments whose databases do not go away."""
         self._holds: dict[str, Hold] = {}
         self._failures: defaultdict[str, list[Exception]] = defaultdict(list)
-        self._broken: dict[str, Exception] = {}
 
     def hold(self, step: str, stubborn: bool = False) -> Hold:
         """Whoever comes to that step next waits there, as does everybody after, until the release."""
@@ -63,13 +62,6 @@ class Memory:
     def fail(self, step: str, *errors: Exception) -> None:
         """The next calls of that step fail so, one each."""
         self._failures[step] += errors
-
-    def break_(self, step: str, error: Exception) -> None:
-        """Every call of that step fails so, until `mend`."""
-        self._broken[step] = error
-
-    def mend(self, step: str) -> None:
-        self._broken.pop(step, None)
 
     async def enter(self, step: str) -> None:
         """What every step does first."""
@@ -82,8 +74,6 @@ class Memory:
                 raise
         if self._failures[step]:
             raise self._failures[step].pop(0)
-        if step in self._broken:
-            raise self._broken[step]
 
     def plane(self, name: str = "local") -> Plane:
         """The plane over this memory."""

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.workflows.yard import a_wish
+from tests.wishes import a_wish
 from workflows.causes import Code
 from workflows.decide import Act, decide, refusal
 from workflows.shapes import Intent, SourceKind

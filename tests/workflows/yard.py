@@ -26,7 +26,7 @@ from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.causes import Cause
 from workflows.deployment import Deployment
-from workflows.shapes import ResourceKind, RevisionStatus, Swept, Wish
+from workflows.shapes import ResourceKind, RevisionStatus, Swept
 from workflows.sweep import Sweep
 
 LIMIT = 20.0
@@ -200,21 +200,6 @@ class Yard:
         return not (
             seen.pending_children or seen.pending_activities or seen.HasField("pending_workflow_task")
         )
-
-
-def a_wish(memory_image: str | None = None, number: int = 1, **fields: Any) -> Wish:
-    """A wish that no record knows of."""
-    values: dict[str, Any] = {
-        "deployment_id": uuid4(),
-        "revision_id": uuid4(),
-        "number": number,
-        "name": "agent",
-        "source": "internal_source",
-        "environment": "sealed",
-        "credentials": "sealed",
-        "image": memory_image,
-    }
-    return Wish(**{**values, **fields})
 
 
 async def until(seen: Callable[[], Awaitable[bool]], limit: float = LIMIT) -> None:
