@@ -30,7 +30,7 @@ from workflows import names
 from workflows.shapes import Archive, SourceKind, Wish
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "echo-agent"
-PROGRESS, DRAIN = 60.0, 6.0
+PROGRESS, DRAIN = 60.0, 4.0
 
 
 class Box:
