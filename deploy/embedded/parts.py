@@ -19,14 +19,14 @@ from workflows.names import SEARCH_ATTRIBUTES
 # What of the caller's environment the parts may see. Not all of it: a shell holds keys that are nobody's
 # business here, and what the worker has, the builds and servers it starts could see.
 PASSED = (
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VALKEY_BIN",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VALKEY_BIN", "NETRC",
+    "CC", "CXX", "CFLAGS", "LDFLAGS",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 )  # fmt: skip
-PASSED_PREFIXES = ("LC_", "PIP_", "UV_", "GRAPHYARD_")
-
-
+PASSED_PREFIXES = (
+    "LC_", "PIP_", "UV_", "SSL_", "XDG_", "GIT_", "REQUESTS_", "CURL_", "CARGO_", "RUSTUP_", "GRAPHYARD_",
+)  # fmt: skip
 PRIORITIES = {"postgres": 10, "temporal": 20, "api": 50, "worker": 60, "caddy": 70, "keeper": 90}
 
 

@@ -1,4 +1,4 @@
-"""Whether deployments answer again: after a reboot their servers come up behind the parts, and take longer."""
+"""Whether deployments answer again: after a reboot their servers come up after the parts, and take longer."""
 
 import asyncio
 import time

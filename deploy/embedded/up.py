@@ -98,11 +98,12 @@ class Up:
             **settings(self._home, stack, known),
             "GRAPHYARD_CODE": version.digest(),
         }
+        building = {**env, **registry(self._environ)}
         door = gateway.configuration(self._home.root, stack.listen, urlsplit(stack.url).path)
         write_private(self._home.root / "etc" / "caddy.json", door)
         await self._both(
             self._ensure(parts.api(self._home, stack, env), ready),
-            self._ensure(parts.worker(self._home, stack, env), ready),
+            self._ensure(parts.worker(self._home, stack, building), ready),
             self._ensure(parts.caddy(self._home, BIN, door), ready),
         )
         if self._moved and (count := await roll_out_anew(self._home)):
