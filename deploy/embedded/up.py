@@ -25,6 +25,7 @@ from deploy.embedded.home import Home
 from deploy.embedded.parts import PRIORITIES, passed, settings
 from deploy.embedded.ports import Stack
 from deploy.embedded.ready import Readiness
+from deploy.embedded.registry import registry
 from deploy.embedded.secrets import Secrets
 from deploy.embedded.show import Progress
 from deploy.embedded.troubles import Trouble

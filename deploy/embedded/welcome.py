@@ -59,7 +59,9 @@ async def first_deployment(home: Home, stack: Stack, environ: Mapping[str, str])
 async def welcome(home: Home, stack: Stack, environ: Mapping[str, str]) -> str | None:
     """The example, once in a stack's life and only into an empty one; its URL if it is there."""
     known = await deployments(home)
-    if not known and not (mark := home.root / "data" / "welcomed").exists():
+    # One that failed here before is tried again, not taken for the owner's own.
+    empty = not [found for found in known if found["name"] != NAME or found.get("url")]
+    if empty and not (mark := home.root / "data" / "welcomed").exists():
         url = await first_deployment(home, stack, environ)
         mark.touch()
         return url
