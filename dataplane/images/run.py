@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -76,25 +75,28 @@ async def run(argv: list[str], cwd: Path, env: Mapping[str, str], said: Callable
     last: deque[str] = deque(maxlen=REMEMBERED)
     reading = asyncio.create_task(_read(process.stdout, last, said))
     try:
+        await asyncio.shield(reading)
         code = await process.wait()
-        # A background process of a build script may hold the pipe open for ever.
-        await asyncio.wait([reading], timeout=2)
+    except BaseException:
+        await asyncio.shield(_end(process))
+        raise
     finally:
-        if process.returncode is None or not reading.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
         reading.cancel()
-        await asyncio.shield(_ended(process, reading))
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
     if code < 0:
         raise Killed(f"{Path(argv[0]).name} was ended by signal {-code}")
     if code:
         raise Failed(code, list(last))
 
 
-async def _ended(process: asyncio.subprocess.Process, reading: "asyncio.Task[None]") -> None:
-    await process.wait()
-    with contextlib.suppress(asyncio.CancelledError):
-        await reading
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Have the leash end the program and all it started; if it is not heard, the kernel ends the program."""
+    for tell in (process.terminate, process.kill):
+        with contextlib.suppress(ProcessLookupError, TimeoutError):
+            tell()
+            await asyncio.wait_for(process.wait(), 5)
+            return
 
 
 async def _read(stream: asyncio.StreamReader, last: deque[str], said: Callable[[str], None]) -> None:
