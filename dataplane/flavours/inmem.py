@@ -1,6 +1,6 @@
-"""For previews: the stock `langgraph-api` with its own in-memory runtime; state is a pickle on disk.
+"""For previews: the stock `langgraph-api` with its own in-memory runtime; state ends with the process.
 
-One process only and nothing shared, so one replica only; a rolling change loses what was not written yet.
+One process only and nothing shared, so one replica only, and a new revision starts with nothing.
 """
 
 from dataplane.flavours import ServerFlavour
@@ -15,6 +15,8 @@ INMEM = ServerFlavour(
         "DATABASE_URI": ":memory:",
         "REDIS_URI": "fake",
         "MIGRATIONS_PATH": "__inmem",
+        # It would pickle into the working directory, which is the image: shared, and not to be written to.
+        "LANGGRAPH_DISABLE_FILE_PERSISTENCE": "true",
     },
     defaults={"N_JOBS_PER_WORKER": "10"},
     databases=False,

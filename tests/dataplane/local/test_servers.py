@@ -16,9 +16,9 @@ from langgraph_sdk.client import LangGraphClient
 from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
 from dataplane.local.replica import REVISION_HEADER
-from tests.dataplane.local.yard import DRAIN, Yard
+from tests.dataplane.local.yard import DRAIN, EXAMPLE, Yard
 from workflows import names
-from workflows.shapes import Resource, ResourceKind
+from workflows.shapes import Flavour, Resource, ResourceKind
 
 CLIENTS = 10
 
@@ -211,6 +211,17 @@ async def test_the_probe_cannot_be_reached_from_outside(yard: Yard, deployment: 
                 yard.address(deployment) + path, headers={"x-graphyard-probe": "guess"}
             )
             assert answer.status_code == 404
+
+
+async def test_the_preview_flavour_needs_no_database(yard: Yard, deployment: UUID) -> None:
+    image = await yard.built(EXAMPLE, Flavour.INMEM)
+    wish = yard.wish(deployment, image=image, flavour=Flavour.INMEM)
+    await yard.roll(wish)
+    assert (await yard.plane.databases.observe(wish)).resources == []
+    answer = await client(yard, deployment).runs.wait(None, "echo", input={"text": "x"})
+    assert isinstance(answer, dict)
+    assert answer["result"] == "X"
+    assert not list((yard.home / "images").glob("*/source/.langgraph_api/*"))
 
 
 async def test_what_is_gone_is_gone_when_said_twice(yard: Yard, deployment: UUID) -> None:

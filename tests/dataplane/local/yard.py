@@ -27,7 +27,7 @@ from dataplane.local.supervisor import Supervisor
 from dataplane.plane import Plane
 from sealing import Keyring
 from workflows import names
-from workflows.shapes import Archive, SourceKind, Wish
+from workflows.shapes import Archive, Flavour, SourceKind, Wish
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "echo-agent"
 PROGRESS, DRAIN = 60.0, 4.0
@@ -84,8 +84,13 @@ class Yard:
         await self.supervisor.put(Program("caddy", argv, self.home, self.home / "logs" / "caddy.log", env))
         self.image = await self.built(EXAMPLE)
 
-    async def built(self, project: Path) -> str:
+    async def built(self, project: Path, flavour: Flavour = Flavour.PG) -> str:
         """The image of a directory."""
+        wish = self.wish(uuid4(), archive=self.uploaded(project), image=None, flavour=flavour)
+        return (await self.plane.images.build(wish, lambda said: None)).digest
+
+    def uploaded(self, project: Path) -> Archive:
+        """A directory, packed and uploaded."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
             for path in sorted(project.iterdir()):
@@ -93,10 +98,7 @@ class Yard:
                     tar.add(path, path.name)
         raw, upload = buffer.getvalue(), uuid4()
         self.box.archives[upload] = raw
-        digest = hashlib.sha256(raw).hexdigest()
-        wish = self.wish(uuid4(), archive=Archive(upload_id=upload, sha256=digest, size=len(raw)))
-        image = await self.plane.images.build(wish, lambda said: None)
-        return image.digest
+        return Archive(upload_id=upload, sha256=hashlib.sha256(raw).hexdigest(), size=len(raw))
 
     def variant(
         self, files: Mapping[str, str], graphs: Mapping[str, str], variables: Mapping[str, Any] | None = None
