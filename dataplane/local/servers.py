@@ -181,6 +181,8 @@ class LocalServers:
             after=self._environment.needs(wish),
             memory_mb=wish.memory_mb,
             stop_seconds=int(self._drain_seconds) + AFTER_DRAIN,
+            # A death before this is answered with growing pauses: one loop must not take the machine's time.
+            start_seconds=10,
             # A server without its database dies and comes back until there is one, however long that takes.
             start_retries=1_000_000,
             priority=600,
@@ -217,13 +219,15 @@ class LocalServers:
         number, index = (int(part) for part in name.split("-")[2:])
         replica = Replica(name, self._slots.socket(short, number, index), number)
         alive = state is not None and state.pid > 0
+        healthy = alive and await replica.answers()
+        seen = SEEN.get(state.state, "dead") if state else "dead"
         return shapes.Replica(
             name=name,
             revision=number,
             index=index,
-            state=SEEN.get(state.state, "dead") if state else "dead",
+            state="running" if healthy and seen == "starting" else seen,
             pid=state.pid if state and alive else None,
-            healthy=alive and await replica.answers(),
+            healthy=healthy,
         )
 
     async def _look(self, slug: str, number: int) -> None:
