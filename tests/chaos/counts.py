@@ -3,6 +3,7 @@ records.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -36,21 +37,21 @@ async def _count(connection: psycopg.AsyncConnection[tuple[int]], query: str, li
 
 
 def valkeys(home: Path, short: str) -> list[int]:
-    """Living Valkey processes of a deployment; a zombie that pid 1 has not reaped is not one."""
-    return _living(
-        lambda line: "valkey-server" in line[0] and any(f"{home}" in part and short in part for part in line)
-    )
+    """Living Valkey processes of a deployment, by the socket in their titles."""
+    return _living(lambda found: any(f"{home}/run/redis/{short}" in word for word in found.cmdline()))
 
 
 def servers(home: Path, short: str) -> list[int]:
-    """Living server processes of a deployment, by the socket each listens on."""
-    return _living(lambda line: any(part.startswith(f"{home}/run/rev/{short}-") for part in line))
+    """Living server processes of a deployment, by the socket that each was told to listen on."""
+    socket = f"{home}/run/rev/{short}-"
+    return _living(lambda found: any(value.startswith(socket) for value in found.environ().values()))
 
 
-def _living(matches: Callable[[list[str]], bool]) -> list[int]:
+def _living(matches: Callable[[psutil.Process], bool]) -> list[int]:
+    """Processes that run; one that ended and was not reaped is not one, nor is one that ends meanwhile."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = process.info["cmdline"]
-        if line and process.info["status"] != psutil.STATUS_ZOMBIE and matches(line):
-            found.append(process.pid)
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+            if process.status() != psutil.STATUS_ZOMBIE and matches(process):
+                found.append(process.pid)
     return found
