@@ -25,6 +25,8 @@ KEPT_TEXT = 1 << 20
 KEPT_TEXTS = 16 << 20
 DECLARING = (".toml", ".cfg", ".txt", ".in", ".json", "setup.py")
 """Ends of names whose contents decide things; no number of other files may crowd them out."""
+BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, RecursionError)
+"""What tarfile raises over files that are no tar."""
 KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -98,7 +100,7 @@ def read(file: BinaryIO, limits: Limits, halt: Halt, wanted: set[str], most: int
     found: dict[str, bytes] = {}
     for path, _, size, content in _members(file, limits, halt):
         if path in wanted and size <= most:
-            found[path] = content.read()
+            found[path] = b"".join(_chunks(content, halt))
     return found
 
 
@@ -155,9 +157,8 @@ def _members(
                 assert content is not None
                 yield path, 0o755 if member.mode & 0o100 else 0o644, member.size, content  # type: ignore[misc]
         _check_end(stream, count)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, IndexError, RecursionError) as error:
-        # `str(error)` names offsets and header fields, never contents.
-        raise unreadable(f"it is not a whole tar file ({error})") from None
+    except BROKEN as error:
+        raise _broken(error) from None
 
 
 def _check_kind(member: tarfile.TarInfo, path: str, kinds: dict[str, str]) -> None:
@@ -224,7 +225,15 @@ def _complaint(name: str) -> str:
 
 
 def _chunks(content: BinaryIO | io.BufferedReader, halt: Halt) -> Iterator[bytes]:
-    while chunk := content.read(CHUNK):
-        if halt():
-            raise Halted
-        yield chunk
+    try:
+        while chunk := content.read(CHUNK):
+            if halt():
+                raise Halted
+            yield chunk
+    except BROKEN as error:
+        raise _broken(error) from None
+
+
+def _broken(error: Exception) -> Refused:
+    """`str(error)` names offsets and header fields, never contents."""
+    return unreadable(f"it is not a whole tar file ({str(error)[:100]})")

@@ -23,6 +23,8 @@ PLACES = ("/usr/bin", "/usr/local/bin")
 NAME = re.compile(r"python3\.\d+")
 OLDEST = (3, 11)
 """What the servers need at least."""
+NEWEST = (3, 13)
+"""The last one that all of the server's packages have wheels for; a newer one has to be asked for."""
 PROBE = (
     "import sys, json, ctypes, ssl, sqlite3;"
     "print(json.dumps([list(sys.version_info[:3]), sys.implementation.name, sys.executable]))"
@@ -78,7 +80,7 @@ class Interpreters:
                 + (f"the declared {declared} is not." if declared else f"this machine lacks; it has {have}."),
                 "Change requires-python or python_version, or install another Python on the machine.",
             )
-        return fitting[-1]
+        return ([one for one in fitting if one.version[:2] <= NEWEST] or fitting)[-1]
 
     async def _look(self) -> list[Interpreter]:
         candidates = await asyncio.to_thread(_candidates, self._places)

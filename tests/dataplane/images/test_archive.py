@@ -1,5 +1,6 @@
 """Archives nobody should believe: each is refused by name, while it is read, and leaves nothing behind."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -9,9 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dataplane.images.archive import survey
+from dataplane.images.inflate import Halted, Limits
 from workflows.causes import Code, Refused
 
+LIMITS = Limits(packed=1 << 20, unpacked=1 << 20, files=50, ratio=200)
 GOOD = b'{"dependencies": ["."], "graphs": {"agent": "./agent.py:graph"}}'
 
 
@@ -173,6 +179,12 @@ CASES: list[tuple[str, Callable[[], bytes], Code, str]] = [
     ("damaged header", damaged_header, Code.ARCHIVE_UNREADABLE, "headers is damaged"),
     ("negative size", negative_size, Code.ARCHIVE_UNREADABLE, "not a whole tar"),
     ("member cut short", lambda: gzip.compress(tar()[:1700]), Code.ARCHIVE_UNREADABLE, "not a whole tar"),
+    (
+        "content cut short",
+        lambda: gzip.compress(tar(({"name": "n"}, b"x" * 5000))[:3000]),
+        Code.ARCHIVE_UNREADABLE,
+        "unexpected end of data",
+    ),
     ("no gzip", lambda: tar(), Code.ARCHIVE_UNREADABLE, "not a gzip file"),
     ("a zip", lambda: b"PK\3\4" + b"x" * 600, Code.ARCHIVE_UNREADABLE, "not a gzip file"),
     ("zlib", lambda: zlib.compress(tar()), Code.ARCHIVE_UNREADABLE, "not a gzip file"),
@@ -269,3 +281,29 @@ async def test_order_and_times_do_not_matter_but_modes_do(yard: Any, pack: Any, 
     assert plans[0] == plans[1]
     assert plans[2] == plans[3]
     assert len(set(plans)) == 3
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_damage_gets_past_the_rules_or_out_of_them(data: st.DataObject) -> None:
+    """Whatever is changed in the tar, it is read as files or refused; nothing else comes out."""
+    raw = bytearray(tar(({"name": "some/dir/file.txt", "pax_headers": {"comment": "é" * 30}}, b"x" * 700)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(Refused):
+        tree = survey(io.BytesIO(gzip.compress(bytes(raw), 1)), LIMITS, lambda: False)
+        assert all(not path.startswith(("/", "..")) for path in tree.files)
+
+
+@given(st.binary(max_size=3000))
+@settings(max_examples=100, deadline=None)
+def test_noise_is_refused(noise: bytes) -> None:
+    with pytest.raises(Refused):
+        survey(io.BytesIO(noise), LIMITS, lambda: False)
+    with pytest.raises(Refused):
+        survey(io.BytesIO(gzip.compress(noise, 1)), LIMITS, lambda: False)
+
+
+def test_reading_stops_when_nobody_waits() -> None:
+    with pytest.raises(Halted):
+        survey(io.BytesIO(packed()), LIMITS, lambda: True)
