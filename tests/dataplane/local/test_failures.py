@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.dataplane.local.yard import Yard
+from tests.dataplane.local.yard import PROGRESS, Yard
 from workflows.causes import Code, Refused
 
 SECRET = "Marker-sk-123456"
@@ -17,13 +17,7 @@ graph = StateGraph(MessagesState).add_node("n", lambda s: {}).add_edge(START, "n
 CASES: dict[str, tuple[str, Code, str]] = {
     "missing package": ("import nonexistent_thing\n", Code.IMPORT_FAILED, "nonexistent_thing"),
     "syntax": ("def f(:\n  pass\n", Code.IMPORT_FAILED, "SyntaxError"),
-    "no such variable": ("x = 1\n", Code.IMPORT_FAILED, "graph"),
     "environment": ("import os\nos.environ['OPENAI_API_KEY']\n", Code.ENVIRONMENT_MISSING, "OPENAI_API_KEY"),
-    "client says so": (
-        "raise ValueError('set the WEATHER_TOKEN environment variable')\n",
-        Code.ENVIRONMENT_MISSING,
-        "WEATHER_TOKEN",
-    ),
     "memory": (
         "import time\nb = []\nfor i in range(300):\n    b.append(bytearray(10 << 20)); time.sleep(0.01)\n",
         Code.OUT_OF_MEMORY,
@@ -52,7 +46,7 @@ async def test_what_cannot_heal_is_told(yard: Yard, deployment: UUID, case: str)
     assert SECRET not in cause.message
     assert "my key is" in cause.message or len(cause.message.splitlines()) > 15
     assert len(cause.message.splitlines()) <= 25
-    assert time.monotonic() - began < (45 if expected is Code.CRASH_LOOP else 20)
+    assert time.monotonic() - began < PROGRESS / 2, "told because it was recognised, not because time ran out"
     await yard.plane.servers.discard(wish)
     assert (await yard.plane.servers.observe(wish)).resources == []
 

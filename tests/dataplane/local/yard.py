@@ -30,7 +30,7 @@ from workflows import names
 from workflows.shapes import Archive, Flavour, SourceKind, Wish
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "echo-agent"
-PROGRESS, DRAIN = 60.0, 4.0
+PROGRESS, DRAIN = 90.0, 4.0
 
 
 class Box:
