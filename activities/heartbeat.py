@@ -31,8 +31,10 @@ async def heartbeat() -> AsyncIterator[Tell]:
         while True:
             activity.heartbeat(*([last] if last else []))
             told.clear()
+            # Not `wait_for`: in 3.11 it forgets a cancellation that comes together with a sentence.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(told.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await told.wait()
 
     beating = asyncio.create_task(beat())
     try:

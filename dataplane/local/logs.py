@@ -142,7 +142,9 @@ class Tailer:
         dues = [self._trails[name].due for name in active if name in self._trails]
         left = min([until, *(due for due in dues if due is not None)]) - time.monotonic()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(left, 0.01))
+            # Not `wait_for`: in 3.11 it forgets a cancellation that comes together with the wake.
+            async with asyncio.timeout(max(left, 0.01)):
+                await self._wake.wait()
 
     def _name(self, path: str) -> str | None:
         with contextlib.suppress(ValueError):

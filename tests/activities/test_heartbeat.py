@@ -80,3 +80,16 @@ async def test_a_cancellation_ends_the_body(environment: ActivityEnvironment) ->
     environment.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_sentence_right_before_the_end_does_not_keep_it_alive(
+    environment: ActivityEnvironment,
+) -> None:
+    async def step() -> None:
+        async with heartbeat() as tell:
+            await asyncio.sleep(0.02)
+            tell("almost there")
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await environment.run(step)

@@ -184,6 +184,21 @@ class Yard:
 
         await until(seen)
 
+    async def removal_paused(self, row: Row) -> None:
+        """Wait until a removal has found something left, and waits to try again."""
+        paused = EventType.EVENT_TYPE_TIMER_STARTED
+
+        async def seen() -> bool:
+            removal = self.client.get_workflow_handle(names.removal_workflow(row.id))
+            return any(event.event_type == paused for event in (await removal.fetch_history()).events)
+
+        await until(seen)
+
+    async def completed(self, workflow_id: str) -> None:
+        """Wait until a workflow has ended well."""
+        async with asyncio.timeout(LIMIT):
+            await self.client.get_workflow_handle(workflow_id).result()
+
     async def end(self) -> None:
         """Leave nothing running for the next test to meet."""
         async for found in self.client.list_workflows("ExecutionStatus = 'Running'"):
