@@ -57,15 +57,20 @@ class Search:
     def files(self, root: Path, since: float = 0.0) -> Iterator[Finding]:
         """In all files below a directory (changed since a moment), and in their names and link targets."""
         # Not rglob: it stumbles over directories that go away under it.
-        for path in (Path(top, name) for top, inner, outer in os.walk(root) for name in inner + outer):
-            try:
-                yield from self.data(str(path).encode(), f"name of {path}", DEEPEST)
-                if path.is_symlink():
-                    yield from self.data(str(path.readlink()).encode(), f"target of {path}", DEEPEST)
-                elif path.is_file() and path.stat().st_mtime >= since:
-                    yield from self.data(path.read_bytes(), str(path))
-            except (FileNotFoundError, PermissionError, NotADirectoryError):
-                continue
+        for top, inner, outer in os.walk(root):
+            for name in inner + outer:
+                yield from self.file(Path(top, name), since)
+
+    def file(self, path: Path, since: float = 0.0) -> Iterator[Finding]:
+        """In one file, its name, and what it links to."""
+        try:
+            yield from self.data(str(path).encode(), f"name of {path}", DEEPEST)
+            if path.is_symlink():
+                yield from self.data(str(path.readlink()).encode(), f"target of {path}", DEEPEST)
+            elif path.is_file() and path.stat().st_mtime >= since:
+                yield from self.data(path.read_bytes(), str(path))
+        except (FileNotFoundError, PermissionError, NotADirectoryError):
+            return
 
     async def databases(self, admin_dsn: str) -> list[Finding]:
         """In every column of every table of every database of a server, and in what its catalogs keep."""
