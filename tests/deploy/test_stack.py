@@ -168,7 +168,7 @@ async def test_after_a_kill_of_everything_up_brings_it_all_back(stack: Stack) ->
     assert httpx.get(f"{url}/api-host/v2/deployments", headers={"X-Api-Key": key}).status_code == 200
 
 
-def test_status_of_a_stack_that_is_down_says_so(stack: Stack) -> None:
+def test_down_ends_everything_and_what_others_take_meanwhile_moves(stack: Stack) -> None:
     stack.down()
     assert living(stack.home) == []
     assert stack.down() == "Nothing was running.\n"
@@ -176,11 +176,7 @@ def test_status_of_a_stack_that_is_down_says_so(stack: Stack) -> None:
     assert told.returncode == 1
     assert [line.split()[1] for line in told.stdout.splitlines()[1:8]] == ["down"] * 7
     assert "the api does not answer" in told.stdout
-    stack.up()
 
-
-def test_a_port_that_somebody_took_meanwhile_moves_and_says_so(stack: Stack) -> None:
-    stack.down()
     kept = stack.held.ports
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", kept["temporal_ui"]))
@@ -210,8 +206,6 @@ def test_a_part_that_cannot_come_up_takes_the_others_down_again(absent: Stack) -
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "the whole story is in" in done.stderr
     assert living(absent.home) == []
-    absent.up()
-    assert absent.graphyard("status").returncode == 0
 
 
 def test_an_interrupted_up_leaves_nothing_running(absent: Stack) -> None:
@@ -256,7 +250,6 @@ def test_two_stacks_side_by_side_share_nothing(stack: Stack, second: Stack) -> N
 
 
 def test_a_new_public_port_is_taken_up_and_kept(second: Stack) -> None:
-    second.up()
     port = free_port()
     second.graphyard("up", "--no-example", GRAPHYARD_PORT=str(port))
     assert second.url == f"http://127.0.0.1:{port}"
