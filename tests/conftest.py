@@ -12,7 +12,6 @@ from records.migrations import upgrade
 from records.session import Sessions, connect
 from tests.postgres import Server
 
-
 pytest_plugins = ["tests.stack"]
 
 
