@@ -58,18 +58,18 @@ def test_a_taken_public_port_is_told_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stack", "url"),
+    ("stack", "listen", "url"),
     [
-        (Stack(), "http://127.0.0.1:4747"),
-        (Stack(port=80, bind="0.0.0.0"), "http://127.0.0.1:80"),
-        (Stack(bind="10.1.2.3"), "http://10.1.2.3:4747"),
-        (Stack(bind="::1"), "http://[::1]:4747"),
-        (Stack(bind="::"), "http://127.0.0.1:4747"),
-        (Stack(public_url="https://yard.example/x/"), "https://yard.example/x"),
+        (Stack(), "127.0.0.1:4747", "http://127.0.0.1:4747"),
+        (Stack(port=80, bind="0.0.0.0"), "0.0.0.0:80", "http://127.0.0.1:80"),
+        (Stack(bind="10.1.2.3"), "10.1.2.3:4747", "http://10.1.2.3:4747"),
+        (Stack(bind="::1"), "[::1]:4747", "http://[::1]:4747"),
+        (Stack(bind="::"), "[::]:4747", "http://127.0.0.1:4747"),
+        (Stack(public_url="https://yard.example/x/"), "127.0.0.1:4747", "https://yard.example/x"),
     ],
 )
-def test_the_url_is_what_callers_can_reach(stack: Stack, url: str) -> None:
-    assert stack.url == url
+def test_the_url_is_what_callers_can_reach(stack: Stack, listen: str, url: str) -> None:
+    assert (stack.listen, stack.url) == (listen, url)
 
 
 def test_a_stack_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
