@@ -27,6 +27,11 @@ GRACE = timedelta(seconds=5)
 """For short steps to end at a shutdown; long ones are told, and tried again after the restart."""
 THROTTLE = timedelta(seconds=2)
 """How often a heartbeat is sent at most, and so how soon a cancellation is heard at least."""
+CACHED = 200
+"""Workflows kept in memory, at about 0.25 MB each; one that is not is replayed when it is nudged."""
+STICKY = timedelta(seconds=3)
+"""How long a workflow waits for the worker that has it in its cache, before any other may take it: after a kill,
+all of them wait this long."""
 
 
 def control_worker(
@@ -41,6 +46,8 @@ def control_worker(
         workflow_runner=runner(),
         interceptors=interceptors,
         max_concurrent_activities=20,
+        max_cached_workflows=CACHED,
+        sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=grace,
     )
 

@@ -132,11 +132,11 @@ class PlaneSteps(ABC):
         """Remove images nobody may need; the number removed."""
 
 
-def quick(summary: str) -> ActivityConfig:
+def quick(summary: str, limit: timedelta = timedelta(seconds=10)) -> ActivityConfig:
     """For a step that answers at once: a row written, a link renamed."""
     return ActivityConfig(
         summary=summary,
-        start_to_close_timeout=timedelta(seconds=20),
+        start_to_close_timeout=limit,
         retry_policy=RetryPolicy(
             initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
         ),
