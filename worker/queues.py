@@ -30,8 +30,8 @@ THROTTLE = timedelta(seconds=2)
 CACHED = 200
 """Workflows kept in memory, at about 0.25 MB each; one that is not is replayed when it is nudged."""
 STICKY = timedelta(seconds=3)
-"""How long a workflow waits for the worker that has it in its cache, before any other may take it: after a kill,
-all of them wait this long."""
+"""How long a workflow waits for the worker that has it in its cache before any other may take it: after a
+kill, all of them wait this long."""
 
 
 def control_worker(
