@@ -179,6 +179,7 @@ def test_down_ends_everything_and_what_others_take_meanwhile_moves(stack: Stack)
 
     kept = stack.held.ports
     with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", kept["temporal_ui"]))
         squatter.listen()
         said = stack.up()
