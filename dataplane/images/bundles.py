@@ -29,7 +29,7 @@ from dataplane.images.servers import PINNED, ServerPackages
 from dataplane.images.store import Store
 from dataplane.images.study import Study, study
 from dataplane.images.threads import in_thread
-from dataplane.images.uv import Uv
+from dataplane.images.uv import Uv, ambient
 from dataplane.plane import Sources, Tell
 from sealing import Keyring
 from workflows.causes import Code, Refused
@@ -61,7 +61,7 @@ class BundleImages:
         self._servers = servers
         self._interpreters = interpreters or Interpreters()
         self._store = Store(self._home / "images", grace)
-        self._uv = Uv(self._home / "images" / "building" / "uv-cache")
+        self._uv = Uv(self._home / "data" / "uv-cache", ambient())
         self._builder = f"graphyard-{FORMAT} uv-{Uv.version()}"
 
     async def preflight(self, wish: Wish) -> Plan:

@@ -20,7 +20,7 @@ from workflows.causes import Code, Refused
 
 PLACES = ("/usr/bin", "/usr/local/bin")
 """Before the PATH: an interpreter of the system outlives a user's own, and other users may run it."""
-NAME = re.compile(r"python3\.\d+")
+NAME = re.compile(r"python3\.(?:1[1-9]|[2-9]\d)")
 OLDEST = (3, 11)
 """What the servers need at least."""
 NEWEST = (3, 13)

@@ -45,14 +45,11 @@ class Killed(Exception):
 
 def environment() -> dict[str, str]:
     """Of our own environment what a build may see: the registry's settings, none of our secrets."""
-    kept = {
+    return {
         name: value
         for name, value in os.environ.items()
         if name in PASSED_ON or name.startswith(PREFIXES) or name.upper() in PROXIES
     }
-    if "PIP_INDEX_URL" in kept and not {"UV_INDEX_URL", "UV_DEFAULT_INDEX"} & set(kept):
-        kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]
-    return kept
 
 
 async def run(argv: list[str], cwd: Path, env: Mapping[str, str], said: Callable[[str], None]) -> None:

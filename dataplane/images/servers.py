@@ -1,4 +1,4 @@
-"""Which server goes into an image: exact versions, because an unpinned name can silently bring an old one.
+"""Which server goes into an image, as far as building it is concerned; the versions are the flavours'.
 
 Nothing of it is shipped with Graphyard; it is installed from the registry when an image is built.
 """
@@ -6,6 +6,7 @@ Nothing of it is shipped with Graphyard; it is installed from the registry when 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dataplane.flavours import flavour
 from workflows.shapes import Flavour
 
 
@@ -25,10 +26,5 @@ class ServerPackages:
 
 
 PINNED: Mapping[Flavour, ServerPackages] = {
-    Flavour.PG: ServerPackages(
-        Flavour.PG, "0.11.1", ("langgraph-api==0.11.1", "langgraph-runtime-pg==0.11.1.post1")
-    ),
-    Flavour.INMEM: ServerPackages(
-        Flavour.INMEM, "0.16.7", ("langgraph-api==0.16.7", "langgraph-runtime-inmem==0.36.7")
-    ),
+    name: ServerPackages(name, flavour(name).version, flavour(name).requirements) for name in Flavour
 }

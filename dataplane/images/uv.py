@@ -1,6 +1,8 @@
 """`uv`, the one program that resolves and installs: how it is called, and what it may see and download."""
 
+import contextlib
 import importlib.metadata
+import os
 import re
 from collections.abc import Callable, Mapping
 from configparser import Error, RawConfigParser
@@ -47,7 +49,7 @@ class Uv:
 
     def against(self, registry: Mapping[str, str]) -> "Uv":
         """The same with a project's own registry settings on top."""
-        return Uv(self._cache, registry)
+        return Uv(self._cache, {**self._registry, **registry})
 
     async def __call__(self, *args: str, cwd: Path, said: Callable[[str], None]) -> None:
         """Run it; raises `run.Failed` with its last lines, `run.Killed` when it was killed."""
@@ -57,6 +59,22 @@ class Uv:
         if "HOME" not in env:
             env["UV_CACHE_DIR"] = str(self._cache)
         await run([find_uv_bin(), *args], cwd, env, said)
+
+
+def ambient() -> dict[str, str]:
+    """The index that pip uses on this machine, if uv has not been told of one: whoever could install us with
+    pip can then build, too."""
+    if {"UV_INDEX_URL", "UV_DEFAULT_INDEX"} & set(os.environ):
+        return {}
+    if "PIP_INDEX_URL" in os.environ:
+        return {"UV_DEFAULT_INDEX": os.environ["PIP_INDEX_URL"]}
+    found: dict[str, str] = {}
+    home = Path(os.environ.get("HOME", "/nonexistent"))
+    named = Path(os.environ.get("PIP_CONFIG_FILE", "/nonexistent"))
+    for path in (Path("/etc/pip.conf"), home / ".pip/pip.conf", home / ".config/pip/pip.conf", named):
+        with contextlib.suppress(OSError, Refused):
+            found |= registry_of(path.read_bytes(), path.name)
+    return {name: found[name] for name in ("UV_DEFAULT_INDEX", "UV_INSECURE_HOST") if name in found}
 
 
 def registry_of(pip_config: bytes, path: str) -> dict[str, str]:
