@@ -108,7 +108,7 @@ class Up:
             self._ensure(parts.caddy(self._home, BIN, door), ready),
         )
         if self._moved and (count := await roll_out_anew(self._home)):
-            self._progress.say(f"  Postgres moved, so {count} deployments are being rolled out anew")
+            self._progress.say(f"  Postgres moved, so what serves ({count}) is rolled out anew")
         return stack
 
     def _settle_ports(self, stack: Stack, found: Found) -> Stack:
