@@ -9,7 +9,7 @@ wait five minutes (heartbeat, below); any origin may call (CORS, set by the plan
 from dataplane.flavours import ServerFlavour
 from workflows.shapes import Flavour
 
-POOL, OVERFLOW = 5, 5
+POOL, OVERFLOW = 5, 10
 SAVER, STORE, MIGRATION = 10, 10, 1
 """The runtime's other pools have these sizes and no setting."""
 

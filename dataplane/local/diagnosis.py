@@ -25,7 +25,9 @@ AWAY = re.compile(
     r"|couldn't get a connection after|redis\.exceptions\.(?:ConnectionError|BusyLoadingError|TimeoutError)"
     r"|ConnectionDoesNotExistError|connection was closed in the middle of operation"
 )
-OUR_DATABASES = re.compile(r"langgraph_runtime_pg/(?:database|redis_stream|checkpoint|store|migrate)\.py")
+OUR_DATABASES = re.compile(
+    r"(?:langgraph_runtime_pg/(?:database|redis_stream|checkpoint|store|migrate)|graphyard_entry)\.py"
+)
 MIGRATION = re.compile(r"alembic[/.]|langgraph_runtime_pg/migrat|upgrade_head")
 IN_ENVIRON = re.compile(r"<frozen os>\", line \d+, in __getitem__\n(?:.*\n)?KeyError: '([^']+)'")
 SETTING = re.compile(r"^(\w+)\n\s+Field required \[type=missing", re.M)

@@ -16,6 +16,7 @@ import httpx
 
 from dataplane.flavours import flavour
 from dataplane.images.bundle import Bundle
+from dataplane.local import strays
 from dataplane.local.environment import Environment, token
 from dataplane.local.programs import Program, Sealed
 from dataplane.local.readiness import Readiness, Watched
@@ -203,16 +204,20 @@ class LocalServers:
         return directory / f"{wish.number}-{index}.log"
 
     async def _programs(self, short: str) -> dict[str, int]:
-        """Every server program of the deployment, on disk or in supervisor's memory, with its revision."""
+        """Every server of the deployment, written, supervised or merely alive, with its revision."""
         written = await asyncio.to_thread(self._supervisor.files.names, f"server-{short}-")
         running = [
             name for name in await self._supervisor.all_states() if name.startswith(f"server-{short}-")
         ]
-        return dict(_numbered({*written, *running}))
+        sockets = await asyncio.to_thread(strays.sockets, f"{self._home}/run/rev/{short}-")
+        alive = [f"server-{Path(socket).stem}" for socket in sockets]
+        return dict(_numbered({*written, *running, *alive}))
 
     async def _end(self, short: str, programs: dict[str, int], urge: str | None = None) -> None:
         await self._supervisor.remove(*programs, urge=urge)
         for number in {*programs.values()}:
+            sockets = self._slots.socket(short, number, 0).name.removesuffix("0.sock")
+            await strays.end(f"{self._home}/run/rev/{sockets}", at_once=urge is not None)
             await asyncio.to_thread(self._slots.forget, short, number)
 
     async def _seen(self, short: str, name: str, state: State | None) -> shapes.Replica:

@@ -7,6 +7,7 @@ that nothing of ours is on the agent's import path.
 - Crons: the runtime stores a user as JSON with a serializer that cannot.
 - Addresses of databases with a `%` in them: the migrations take it for a placeholder.
 - Runs: taken from the queue only while the marker file exists that the plane sets when this revision serves.
+- Schemas: two replicas that start at once on an empty database would make the same tables.
 - A graph that does not load: the runtime reports it, then waits for ever for a listener of its own to end.
 - Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. The rest
   is put back into the queue by the runtime itself, for the replicas that stay.
@@ -30,6 +31,8 @@ PROBE = "/graphyard/probe"
 TOKEN_HEADER = b"x-graphyard-probe"
 REVISION_HEADER = b"x-graphyard-revision"
 WATCH_SECONDS = 0.2
+TURN = 0x67726170
+"""Advisory locks are a database's own, so any number will do."""
 HANDOVER_SECONDS = 12.0
 """After the drain: connections are cut, what runs is put back (five seconds), pools are closed."""
 LOGGING = {
@@ -71,6 +74,31 @@ def cure_addresses() -> None:
 
     address = migrate.to_sync_url
     migrate.to_sync_url = lambda uri: address(uri).replace("%", "%%")
+
+
+def take_turns() -> None:
+    """Have one replica at a time bring the schema up to date."""
+    import langgraph_runtime_pg.database as database
+    import langgraph_runtime_pg.lifespan as lifespan
+    import psycopg
+
+    start_pool = database.start_pool
+
+    async def start() -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            database.to_psycopg_uri(), autocommit=True, connect_timeout=30
+        )
+        async with connection:
+            # Asked again and again, never waited for: an index made concurrently waits for every statement
+            # that is under way, and one that waits for this lock would be.
+            while True:
+                row = await (await connection.execute("select pg_try_advisory_lock(%s)", [TURN])).fetchone()
+                if row and row[0]:
+                    break
+                await asyncio.sleep(0.1)
+            await start_pool()
+
+    lifespan.start_pool = start
 
 
 def end_on_failure() -> None:
@@ -254,6 +282,8 @@ def main() -> None:
     # The server must have patched what it patches before uvicorn or the project imports anything.
     app = importlib.import_module("langgraph_api.server").app
     end_on_failure()
+    if edition == "pg":
+        take_turns()
     config = uvicorn.Config(
         Door(app, revision, token),
         uds=path,

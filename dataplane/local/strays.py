@@ -1,0 +1,43 @@
+"""Replicas that outlived their supervisord: asked to end when it died, still draining, known to nobody.
+
+Each is told from all other processes by the socket that it was given to listen on.
+"""
+
+import asyncio
+import contextlib
+
+import psutil
+
+TICK = 0.2
+
+
+def strays(beginning: str) -> list[psutil.Process]:
+    """Living processes whose socket's path begins like this."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            told = process.environ().get("GRAPHYARD_SOCKET", "")
+            if told.startswith(beginning) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def sockets(beginning: str) -> set[str]:
+    """The sockets of living replicas whose paths begin like this, supervised or not."""
+    found = set()
+    for process in strays(beginning):
+        with contextlib.suppress(psutil.Error, OSError, KeyError):
+            found.add(process.environ()["GRAPHYARD_SOCKET"])
+    return found
+
+
+async def end(beginning: str, *, at_once: bool) -> None:
+    """Wait until they are gone, or see to it."""
+    while left := await asyncio.to_thread(strays, beginning):
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                if at_once:
+                    process.kill()
+                else:
+                    process.terminate()
+        await asyncio.sleep(TICK)
