@@ -1,0 +1,145 @@
+"""What a deployment's owner lives through on a real stack: mistakes, haste, second thoughts, a power cut."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import httpx
+import psutil
+import pytest
+
+from tests.chaos.counts import what_exists
+from tests.journeys.yard import Yard, agent, project
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+BROKEN = "import a_module_that_nobody_has\n\necho = chat = None\n"
+HUNGRY = '"no-such-package-of-graphyard>=7"'
+
+
+@pytest.fixture
+async def yard(stack: Stack) -> AsyncIterator[Yard]:
+    async with Yard(stack.url, stack.api_key) as found:
+        yield found
+
+
+async def shout(url: str, text: str = "alive") -> str:
+    answer = await agent(url).runs.wait(None, "echo", input={"text": text})
+    assert isinstance(answer, dict)
+    said: str = answer["result"]
+    return said
+
+
+async def test_mistakes_and_second_thoughts(stack: Stack, yard: Yard) -> None:
+    deployment = (await yard.create("life"))["id"]
+    good = await yard.push(deployment, project())
+    found = await yard.deployed(deployment, good)
+    url = found["url"]
+    assert await shout(url) == "ALIVE"
+    assert found["active_revision_id"] == good
+
+    # A project that cannot be imported: told in words, and the last good one serves on.
+    broken = await yard.push(deployment, {**project(), "echo_agent.py": BROKEN})
+    failed = await yard.until(deployment, broken)
+    assert failed["status"] == "DEPLOY_FAILED"
+    assert "a_module_that_nobody_has" in failed["status_message"]
+    assert await shout(url) == "ALIVE"
+    assert (await yard.deployment(deployment))["active_revision_id"] == good
+
+    # A dependency that does not exist: the build says which.
+    files = project()
+    files["pyproject.toml"] = files["pyproject.toml"].replace(
+        "dependencies = [", f"dependencies = [{HUNGRY},", 1
+    )
+    unresolved = await yard.until(deployment, await yard.push(deployment, files))
+    assert unresolved["status"] == "BUILD_FAILED"
+    assert "no-such-package-of-graphyard" in unresolved["status_message"]
+
+    # Back to where it was good, without a build.
+    again = await yard.call("POST", f"/v2/deployments/{deployment}/revisions/{good}/redeploy")
+    await yard.deployed(deployment, again["latest_revision_id"])
+    assert await shout(url) == "ALIVE"
+
+    # Haste: of three wishes the newest is served, and the others are skipped.
+    hasty = [await yard.revise(deployment, secrets=_prefix(f"{turn}-")) for turn in range(3)]
+    await yard.deployed(deployment, hasty[-1])
+    assert [(await yard.until(deployment, one))["status"] for one in hasty[:-1]] == ["SKIPPED", "SKIPPED"]
+    assert await shout(url) == "2-ALIVE"
+
+    # A second thought: interrupted while it builds, taken back, and the last good one serves on.
+    regretted = await yard.push(deployment, {**project(), "NOTES.md": "regretted"})
+    await yard.until(deployment, regretted, {"AWAITING_BUILD", "BUILDING", "AWAITING_DEPLOY", "DEPLOYING"})
+    await yard.call("POST", f"/v2/deployments/{deployment}/revisions/{regretted}/interrupt")
+    assert (await yard.until(deployment, regretted))["status"] == "INTERRUPTED"
+    assert await shout(url) == "2-ALIVE"
+
+    assert await what_exists(stack, deployment) == dict.fromkeys(
+        ("databases", "roles", "valkeys", "servers", "routes"), 1
+    )
+
+    told = (await yard.call("GET", f"/v2/deployments/{deployment}/events?limit=100"))["resources"]
+    assert {"INTERRUPTED", "SKIPPED", "BUILD_FAILED", "DEPLOY_FAILED", "DEPLOYED"} <= {
+        event["after"] for event in told
+    }
+    await yard.delete(deployment)
+    await yard.until_gone(deployment)
+
+
+def _prefix(value: str) -> list[dict[str, str]]:
+    return [{"name": "ECHO_PREFIX", "value": value}]
+
+
+async def test_everything_dies_at_once_and_comes_back(stack: Stack, yard: Yard) -> None:
+    deployment = (await yard.create("reboot"))["id"]
+    revision = await yard.push(deployment, project(), resources={"min_scale": 2})
+    url = (await yard.deployed(deployment, revision))["url"]
+    thread = (await agent(url).threads.create())["thread_id"]
+    await agent(url).runs.wait(thread, "echo", input={"text": "remember"})
+
+    killed = _kill_all(stack)
+    assert killed >= 9, "a stack with one deployment has more processes than that"
+    stack.up()
+
+    await _until_serving(url)
+    state = await agent(url).threads.get_state(thread)
+    assert isinstance(state["values"], dict)
+    assert state["values"]["result"] == "REMEMBER"
+    assert await shout(url) == "ALIVE"
+    found = await yard.deployment(deployment)
+    assert found["latest_revision_id"] == found["active_revision_id"] == revision
+    assert (await what_exists(stack, deployment))["servers"] == 2
+    await yard.delete(deployment)
+    await yard.until_gone(deployment)
+
+
+def _kill_all(stack: Stack) -> int:
+    """Kill -9 of every process of the stack at once, the keeper too, as a power cut does."""
+    home = str(stack.home)
+    victims = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), *process.environ().values()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if process.pid != os.getpid() and any(home in word for word in words):
+            victims.append(process)
+    for process in victims:
+        process.suspend()
+    for process in victims:
+        process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(victims, timeout=10)
+    return len(victims)
+
+
+async def _until_serving(url: str) -> None:
+    """Servers come back by themselves once their databases answer."""
+    async with asyncio.timeout(90), httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            try:
+                if (await http.get(f"{url}/ok?check_db=1")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.2)
