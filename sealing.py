@@ -71,14 +71,14 @@ class Keyring:
         return opened
 
     def seal_frame(self, chunk: bytes, owner: str, position: int) -> bytes:
-        """One frame of a sealed file; frames cannot be swapped, dropped from the middle or reused elsewhere."""
+        """One frame of a sealed file; none can be swapped, dropped from the middle or reused elsewhere."""
         nonce = os.urandom(12)
         body = self._ciphers[self._newest].encrypt(nonce, chunk, f"{owner}#{position}".encode())
         head = self._newest.encode().ljust(16, b"\0")
         return head + len(nonce + body).to_bytes(4, "big") + nonce + body
 
     def open_frames(self, file: BinaryIO, owner: str) -> Iterator[bytes]:
-        """The chunks of a sealed file, in order. The caller checks the whole's digest: a cut tail is no error here."""
+        """The chunks of a sealed file, in order. A cut tail is no error here: the caller checks the digest."""
         position = 0
         while head := file.read(20):
             name, size = head[:16].rstrip(b"\0").decode(), int.from_bytes(head[16:], "big")

@@ -40,7 +40,7 @@ async def measure(stack: Stack, yard: Yard) -> list[Row]:
 
 
 async def revisions(stack: Stack, yard: Yard, deployment: str, files: dict[str, str]) -> list[Row]:
-    """Code only, secrets only, and back to an older one; against build and start, and against a bare start."""
+    """Code only, secrets only, and back to an older one; against build and start, against a bare start."""
     code: list[float] = []
     secrets: list[float] = []
     back: list[float] = []

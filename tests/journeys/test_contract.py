@@ -19,6 +19,7 @@ from tests.stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
+
 def run(argv: list[str], env: dict[str, str] | None = None) -> tuple[int, str]:
     done = subprocess.run(
         argv, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
