@@ -78,7 +78,7 @@ class Keyring:
         return head + len(nonce + body).to_bytes(4, "big") + nonce + body
 
     def open_frames(self, file: BinaryIO, owner: str) -> Iterator[bytes]:
-        """The chunks of a sealed file, in order. A cut tail is no error here: the caller checks the digest."""
+        """The chunks of a sealed file, in order. A cut tail is no error: the caller checks the digest."""
         position = 0
         while head := file.read(20):
             name, size = head[:16].rstrip(b"\0").decode(), int.from_bytes(head[16:], "big")
