@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from importlib import metadata
 from types import FrameType
 
-import telemetry
-import temporal
 import uvicorn
 from fastapi import FastAPI
 
+import telemetry
+import temporal
 from api import (
     deployments,
     events,
