@@ -128,7 +128,7 @@ class BundleImages:
         server = self._servers[wish.flavour]
         found = await in_thread(lambda halt: study(file, _archive(wish), server, self._limits, halt))
         interpreter = await self._interpreters.choose(found.project.python, found.declarations.needs)
-        found.check_names(interpreter.minor)
+        await in_thread(lambda _: found.check_names(interpreter.minor))
         return found, interpreter
 
     def _introduce(self, found: Study, interpreter: Interpreter, wish: Wish, log: BuildLog) -> None:
@@ -185,7 +185,11 @@ class BundleImages:
             source = scratch / SOURCE
             await in_thread(lambda halt: self._unpack(file, source, found, halt))
             uv = self._uv.against(found.registry)
-            lock = await locks.resolve(uv, found.declarations, interpreter, source, scratch, say)
+            try:
+                lock = await locks.resolve(uv, found.declarations, interpreter, source, scratch, say)
+            except BaseException:
+                await in_thread(lambda _: shutil.rmtree(source, ignore_errors=True))
+                raise
             locks.keep(path, lock)
             return lock, source
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -388,3 +389,64 @@ async def test_what_was_half_made_is_made_anew(yard: Any, project: Any) -> None:
     assert (again.digest, again.reused) == (image.digest, False)
     assert not (place / "rubbish").exists()
     assert "half" not in (place / "source" / "agent.py").read_text()
+
+
+WORKER = """\
+import asyncio, pathlib, sys
+from dataplane.images.bundles import BundleImages
+from dataplane.images.inflate import Limits
+from dataplane.images.servers import ServerPackages
+from sealing import Keyring
+from workflows.shapes import Wish
+
+home, archive = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+wish = Wish.model_validate_json(sys.argv[3])
+server = ServerPackages(wish.flavour, "0.11.1", ("idna==3.10",))
+
+class Box:
+    async def fetch(self, upload_id, to):
+        to.write_bytes(archive.read_bytes())
+
+limits = Limits(4 << 20, 64 << 20, 300, 200)
+images = BundleImages(home, Box(), Keyring.load(home / "keys"), limits, {wish.flavour: server})
+asyncio.run(images.build(wish, lambda said: None))
+"""
+
+
+async def test_after_a_kill_the_same_build_starts_over(
+    yard: Any, project: Any, monkeypatch: Any, pack: Any
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", _cache())
+    monkeypatch.setenv("HOME", str(yard.home))
+    began, slow = yard.home / "began", yard.home / "slow"
+    slow.touch()
+    code = SLOW.replace("time.sleep(600)", f"time.sleep(600) if os.path.exists({str(slow)!r}) else None")
+    code += "from setuptools import setup\nsetup(name='agent', version='1', py_modules=['agent'])\n"
+    wish = yard.wish(project(**{"setup.py": code}))
+    archive = yard.home / "archive"
+    archive.write_bytes(yard.box.archives[wish.archive.upload_id])
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(yard.home), str(archive), wish.model_dump_json()],
+        cwd=Path(__file__).parents[3],
+    )
+    async with asyncio.timeout(60):
+        while not (began.exists() and began.read_text()):
+            assert worker.poll() is None
+            await asyncio.sleep(0.02)
+    pid = int(began.read_text())
+    worker.kill()
+    worker.wait()
+    async with asyncio.timeout(10):
+        while _alive(pid):
+            await asyncio.sleep(0.02)
+    building = yard.home / "images" / "building"
+    assert list(building.iterdir())
+    slow.unlink()
+    image = await yard.images.build(wish, lambda _: None)
+    assert not image.reused
+    assert run(yard.bundle(image), "import agent; print(agent.__file__)").endswith("agent.py")
+    left = [path for path in building.iterdir() if path.is_dir()]
+    assert len(left) == 1
+    os.utime(left[0], (1, 1))
+    await yard.images.collect({image.digest})
+    assert list(building.iterdir()) == []
