@@ -21,7 +21,7 @@ async def side_by_side(*stories: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await workflow.wait(tasks)
-    errors = [error for task in tasks if (error := _error(task)) is not None]
+        errors = [error for task in tasks if (error := _error(task)) is not None]
     failures = [error for error in errors if not is_cancelled_exception(error)]
     for error in failures or errors:
         raise error
