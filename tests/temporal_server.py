@@ -8,17 +8,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from workflows.names import SEARCH_ATTRIBUTES
 
 
 class TemporalServer:
-    """One running server; with `database` its state outlives a kill."""
+    """One running server; with `database` its state outlives a kill, `config` is dynamic configuration."""
 
-    def __init__(self, log: Path, database: Path | None = None) -> None:
+    def __init__(
+        self, log: Path, database: Path | None = None, config: Mapping[str, object] | None = None
+    ) -> None:
         self._log = log
         self._database = database
+        self._config = config or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
 
@@ -35,6 +39,8 @@ class TemporalServer:
             argv += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
         for queue in ("transfer", "timer", "visibility"):
             argv += ["--dynamic-config-value", f"history.{queue}ProcessorMaxPollRPS=1000"]
+        for name, value in self._config.items():
+            argv += ["--dynamic-config-value", f"{name}={value}"]
         for attribute in SEARCH_ATTRIBUTES:
             argv += ["--search-attribute", f"{attribute.name}=Keyword"]
         if self._database:

@@ -1,6 +1,7 @@
 """One Temporal for the session, a yard of its own for every test."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -14,6 +15,16 @@ from tests.workflows.yard import Yard
 @pytest.fixture(scope="session")
 def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TemporalServer]:
     server = TemporalServer(tmp_path_factory.mktemp("temporal") / "temporal.log")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def forgetful_server(tmp_path: Path) -> Iterator[TemporalServer]:
+    """A server that finds histories of forty events long."""
+    config = {"limit.historyCount.suggestContinueAsNew": 40}
+    server = TemporalServer(tmp_path / "temporal.log", config=config)
     server.start()
     yield server
     server.kill()
