@@ -34,7 +34,8 @@ AFTER_DRAIN = 20
 """What ending takes beyond the drain: runs are put back, pools closed; then it is killed."""
 SETTLE = 0.5
 """Requests that were on their way when the links moved arrive within this; only then old replicas close."""
-LOOK_SECONDS = 12.0
+LOOK_SECONDS = 8.0
+"""Of the twenty that a switch may take; one answer may take six."""
 SEEN = {
     "STARTING": "starting",
     "RUNNING": "running",
@@ -243,7 +244,7 @@ class LocalServers:
         """
         url = f"{self._public_url}/d/{slug}/ok"
         told = "nothing"
-        async with httpx.AsyncClient(timeout=8) as client:
+        async with httpx.AsyncClient(timeout=6) as client:
             deadline = asyncio.get_running_loop().time() + LOOK_SECONDS
             while asyncio.get_running_loop().time() < deadline:
                 answer = await client.get(url)

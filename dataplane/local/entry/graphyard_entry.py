@@ -146,9 +146,14 @@ def gate_runs(edition: str, gate: Gate) -> None:
 
 def keep_streams() -> None:
     """Streams would end at the first SIGTERM; how long they may go on is decided by the server's shutdown."""
+    import uvicorn
     from sse_starlette.sse import AppStatus
 
-    AppStatus.enable_automatic_graceful_drain = False
+    if hasattr(AppStatus, "enable_automatic_graceful_drain"):
+        AppStatus.enable_automatic_graceful_drain = False
+    elif AppStatus.original_handler is not None:
+        # Older releases have no such switch, only the handler they put in the place of uvicorn's.
+        uvicorn.Server.handle_exit = AppStatus.original_handler  # type: ignore[method-assign]
 
 
 def watch_memory(most_mb: int) -> None:
