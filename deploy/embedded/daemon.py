@@ -6,6 +6,7 @@ Found by its socket and never by a name in the process list: another stack's sup
 import asyncio
 import fcntl
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ loglevel=info
 pidfile={run}/supervisord.pid
 nodaemon=true
 silent=true
-minfds=4096
+minfds={files}
 identifier=graphyard
 
 [rpcinterface:supervisor]
@@ -44,7 +45,9 @@ files=conf.d/*.conf
 
 def configuration(home: Home) -> str:
     """The file supervisord reads. `files` is relative to it: a space there would part two patterns."""
-    return CONFIG.format(run=home.root / "run", logs=home.root / "logs")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 4096 if most == resource.RLIM_INFINITY else min(4096, most)
+    return CONFIG.format(run=home.root / "run", logs=home.root / "logs", files=files)
 
 
 @contextmanager
@@ -79,27 +82,45 @@ class Daemon:
     async def alive(self) -> bool:
         return await self._supervisor.alive()
 
-    async def start(self) -> None:
-        """Start it unless it runs, or a keeper is starting it right now."""
+    async def settle(self) -> bool:
+        """Whether it runs, once what a kill left behind has come to an end: a keeper that is bringing it up
+        again, or programs that lost it and still hold their ports."""
         if await self.alive():
-            return
+            return True
         if self.keeper() and await self._until(seconds=15):
-            return
+            return True
         await clear(self._home)
+        return False
+
+    async def start(self) -> None:
+        """Start it unless it runs."""
+        if await self.settle():
+            return
         write_private(self._home.root / "etc" / "supervisord.conf", configuration(self._home))
-        process = await asyncio.create_subprocess_exec(
-            *daemon(self._home),
-            cwd=self._home.root,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        if not await self._until(seconds=15):
-            process.kill()
-            log = self._home.log("supervisord")
-            raise Trouble(f"The supervisor did not start ({last_line(log)}): the whole story is in {log}.")
+        said = self._home.log("supervisord-start")
+        with said.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *daemon(self._home),
+                cwd=self._home.root,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if not await self._until(seconds=15, process=process):
+            if process.returncode is None:
+                process.kill()
+            raise Trouble(f"The supervisor did not start ({last_line(said)}): the whole story is in {said}.")
+
+    async def _until(self, seconds: float, process: asyncio.subprocess.Process | None = None) -> bool:
+        """Whether it answers in time; false at once when the process that was to be it has ended."""
+        deadline = time.monotonic() + seconds
+        while not await self.alive():
+            if time.monotonic() > deadline or (process is not None and process.returncode is not None):
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     def pid(self) -> int | None:
         """Of the supervisord that wrote down its pid last."""
@@ -107,14 +128,6 @@ class Daemon:
             return int((self._home.root / "run" / "supervisord.pid").read_text())
         except (FileNotFoundError, ValueError):
             return None
-
-    async def _until(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not await self.alive():
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.05)
-        return True
 
     def keeper(self) -> int | None:
         """The pid of the keeper, if one lives: it holds its lock from its first moment to its last."""
@@ -135,4 +148,5 @@ def last_line(log: Path) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return lines[-1].strip()[:300] if lines else "it said nothing"
+    telling = [line.strip() for line in lines if not line.startswith("For help, use ")]
+    return telling[-1][:300] if telling else "it said nothing"

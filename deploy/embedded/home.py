@@ -49,6 +49,11 @@ class Home:
         return self.root / "data" / "postgres"
 
     @property
+    def initialised(self) -> Path:
+        """There once initdb was through."""
+        return self.postgres / "graphyard.initialised"
+
+    @property
     def api_socket(self) -> Path:
         return self.root / "run" / "api.sock"
 

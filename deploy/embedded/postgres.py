@@ -66,8 +66,7 @@ def check_disguise() -> None:
 def initialise(home: Home, bin_: Path, password: str) -> bool:
     """Run initdb unless it was; a cluster that a crash left half made is made again from nothing."""
     data = home.postgres
-    done = data / "graphyard.initialised"
-    if done.exists():
+    if home.initialised.exists():
         return False
     shutil.rmtree(data, ignore_errors=True)
     secret = home.root / "secrets" / ".initdb"
@@ -85,7 +84,7 @@ def initialise(home: Home, bin_: Path, password: str) -> bool:
         raise Trouble(
             f"Postgres could not make its data directory {data} ({lines[-1]}): put that right and try again."
         )
-    done.touch()
+    home.initialised.touch()
     return True
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.embedded.home import Home
+from deploy.embedded.troubles import Trouble
 from sealing import Keyring
 
 ADMIN = "graphyard_admin"
@@ -30,8 +31,15 @@ class Secrets:
 
 
 def settle(home: Home) -> Secrets:
-    """Find the secrets, or make those that are missing."""
+    """Find the secrets, or make them; never anew beside databases that were made with lost ones."""
     directory = home.root / "secrets"
+    names = ("sealing.keys", "postgres-admin.password", "postgres-records.password")
+    lost = [name for name in names if not (directory / name).exists()]
+    if lost and home.initialised.exists():
+        raise Trouble(
+            f"{directory / lost[0]} is gone, and without it nobody can open what is in {home.postgres}: put it"
+            " back from a backup, or give everything up with `graphyard down --purge`."
+        )
     Keyring.create(home.sealing_keys)
     return Secrets(
         postgres_admin=_kept(directory / "postgres-admin.password"),

@@ -63,7 +63,7 @@ class Up:
         postgres.check_disguise()
         binaries = postgres.binaries(dict(self._environ))
         stack = Stack.load(self._home.stack).told(self._environ)
-        if not await self._daemon.alive():
+        if not await self._daemon.settle():
             ports.check_public(stack)
         self._home.make()
         with alone(self._home):
@@ -113,7 +113,8 @@ class Up:
 
     def _settle_ports(self, stack: Stack, found: Found) -> Stack:
         """The public port must be free or ours; internal ones that others took meanwhile move."""
-        if "caddy" not in found.running:
+        kept = Stack.load(self._home.stack)
+        if "caddy" not in found.running or stack.listen != kept.listen:
             ports.check_public(stack)
 
         def ours(name: str) -> bool:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import psutil
@@ -17,6 +18,7 @@ from deploy.embedded.daemon import Daemon, alone
 from deploy.embedded.down import down
 from deploy.embedded.home import Home
 from deploy.embedded.orphans import clear, orphans
+from deploy.embedded.troubles import Trouble
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
@@ -133,6 +135,16 @@ async def test_a_stale_socket_and_pid_file_are_no_obstacle(ground: Ground) -> No
         stale.bind(str(ground.home.supervisor_socket))
     (ground.home.root / "run" / "supervisord.pid").write_text(str(os.getpid()))
     await ground.start()
+
+
+async def test_a_supervisord_that_cannot_start_says_why(ground: Ground) -> None:
+    (ground.home.root / "etc" / "conf.d" / "bad.conf").write_text("[program:bad]\n")
+    began = time.monotonic()
+    with pytest.raises(
+        Trouble, match=r"The supervisor did not start \(.*program:bad does not specify a command"
+    ):
+        await ground.daemon.start()
+    assert time.monotonic() - began < 10
 
 
 async def test_down_ends_all_of_it_and_a_second_time_nothing(ground: Ground) -> None:

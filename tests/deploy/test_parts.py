@@ -10,6 +10,7 @@ from deploy.embedded import parts, secrets
 from deploy.embedded.home import Home
 from deploy.embedded.ports import INTERNAL, Stack
 from deploy.embedded.secrets import Secrets
+from deploy.embedded.troubles import Trouble
 from settings import Settings
 from workflows.names import SEARCH_ATTRIBUTES
 
@@ -107,3 +108,16 @@ def test_secrets_are_made_once_and_are_private(home: Home) -> None:
     made = list((home.root / "secrets").iterdir())
     assert len(made) == 4
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+
+
+@pytest.mark.parametrize("lost", ["sealing.keys", "postgres-admin.password", "postgres-records.password"])
+def test_a_lost_secret_is_not_made_anew_beside_the_data_it_opened(home: Home, lost: str) -> None:
+    home.make()
+    secrets.settle(home)
+    home.postgres.mkdir()
+    home.initialised.touch()
+    secrets.settle(home)
+    (home.root / "secrets" / lost).unlink()
+    with pytest.raises(Trouble, match=rf"{lost} is gone, and without it nobody can open .* put it back"):
+        secrets.settle(home)
+    assert not (home.root / "secrets" / lost).exists()
