@@ -37,8 +37,8 @@ def settle(home: Home) -> Secrets:
     lost = [name for name in names if not (directory / name).exists()]
     if lost and home.initialised.exists():
         raise Trouble(
-            f"{directory / lost[0]} is gone, and without it nobody can open what is in {home.postgres}: put it"
-            " back from a backup, or give everything up with `graphyard down --purge`."
+            f"{directory / lost[0]} is gone, and without it nobody can open what is in {home.postgres}: put"
+            " it back from a backup, or give everything up with `graphyard down --purge`."
         )
     Keyring.create(home.sealing_keys)
     return Secrets(

@@ -201,6 +201,19 @@ def test_a_taken_public_port_is_one_sentence_and_leaves_nothing(absent: Stack) -
     assert not absent.home.exists()
 
 
+def test_a_running_stack_keeps_its_port_when_the_new_one_is_taken(stack: Stack) -> None:
+    url = stack.url
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        port = str(squatter.getsockname()[1])
+        done = stack.graphyard("up", "--no-example", check=False, GRAPHYARD_PORT=port)
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is taken" in done.stderr
+    assert stack.url == url
+    assert httpx.get(f"{url}/health").status_code == 200
+
+
 def test_a_part_that_cannot_come_up_takes_the_others_down_again(absent: Stack) -> None:
     done = absent.graphyard("up", "--no-example", check=False, GRAPHYARD_SWEEP_SECONDS="soon")
     assert done.returncode == 1
