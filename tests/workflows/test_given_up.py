@@ -67,7 +67,7 @@ async def test_a_deletion(yard: Yard, step: str) -> None:
     assert_empty(yard.memory)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ["build", "await_ready"])
 async def test_an_interrupt_then_a_redeploy(yard: Yard, step: str) -> None:
     """The first revision ever, so that nothing serves meanwhile."""
     held = yard.memory.hold(step)
