@@ -29,7 +29,8 @@ def defines(source: bytes, name: str) -> tuple[Found, list[str]]:
         module = ast.parse(source)
     except SyntaxError as error:
         raise Unparsable(f"line {error.lineno}: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError, SystemError):
+        # SystemError: up to Python 3.11.4 two parses at once confuse each other's depth.
         return Found.PERHAPS, []
     names, dynamic = _bound(module)
     if name in names:

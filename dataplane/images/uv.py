@@ -23,6 +23,8 @@ ALWAYS = {
 }
 
 
+UNLESS_SAID = {"UV_SYSTEM_CERTS": "1"}
+"""uv brings authorities of its own; what this machine trusts, a company's TLS proxy say, pip trusts too."""
 NO_INDEX = "--no-index"
 """The one setting that uv takes as an argument only."""
 OPTIONS = {
@@ -53,7 +55,9 @@ class Uv:
 
     async def __call__(self, *args: str, cwd: Path, said: Callable[[str], None]) -> None:
         """Run it; raises `run.Failed` with its last lines, `run.Killed` when it was killed."""
-        env = environment() | ALWAYS | {k: v for k, v in self._registry.items() if k != NO_INDEX}
+        env = (
+            UNLESS_SAID | environment() | ALWAYS | {k: v for k, v in self._registry.items() if k != NO_INDEX}
+        )
         if NO_INDEX in self._registry and args[0] == "pip":
             args = (*args[:2], "--no-index", *args[2:])
         if "HOME" not in env:
