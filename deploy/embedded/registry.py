@@ -17,7 +17,7 @@ NAMED = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 def registry(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables for uv, of what the environment leaves open. An address may hold a password: print none."""
     told = pip_settings(environ)
-    found = {"UV_SYSTEM_CERTS": "1"}
+    found: dict[str, str] = {}
     if (index := told.get("index-url")) and not any(environ.get(name) for name in NAMED):
         found["UV_DEFAULT_INDEX"] = index
     if cert := environ.get("PIP_CERT") or told.get("cert"):

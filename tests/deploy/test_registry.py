@@ -17,7 +17,6 @@ def told(tmp_path: Path) -> dict[str, str]:
 
 def test_index_and_authority_come_over(told: dict[str, str]) -> None:
     assert registry(told) == {
-        "UV_SYSTEM_CERTS": "1",
         "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "SSL_CERT_FILE": "/etc/company.pem",
     }
@@ -31,7 +30,6 @@ def test_an_index_in_the_environment_wins(told: dict[str, str], name: str) -> No
 def test_an_authority_in_the_environment_wins(told: dict[str, str]) -> None:
     assert "SSL_CERT_FILE" not in registry({**told, "SSL_CERT_FILE": "/etc/mine.pem"})
     assert registry({**told, "PIP_CERT": "/etc/pips.pem"})["SSL_CERT_FILE"] == "/etc/pips.pem"
-    assert "UV_SYSTEM_CERTS" not in registry({**told, "UV_SYSTEM_CERTS": "0"})
 
 
 def test_the_user_s_file_wins_over_the_older_place_and_the_install_section_over_all(tmp_path: Path) -> None:
@@ -52,9 +50,9 @@ def test_the_user_s_file_wins_over_the_older_place_and_the_install_section_over_
 def test_a_file_that_pip_could_not_read_either_is_passed_over(tmp_path: Path, text: str) -> None:
     config = tmp_path / "pip.conf"
     config.write_bytes(text.encode("latin-1"))
-    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(config)}
-    assert registry(environ)["UV_SYSTEM_CERTS"] == "1"
+    of_the_machine = registry({"HOME": str(tmp_path)})
+    assert registry({"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(config)}) == of_the_machine
 
 
 def test_no_files_means_no_files(told: dict[str, str]) -> None:
-    assert registry({**told, "PIP_CONFIG_FILE": "/dev/null"}) == {"UV_SYSTEM_CERTS": "1"}
+    assert registry({**told, "PIP_CONFIG_FILE": "/dev/null"}) == {}
