@@ -107,7 +107,7 @@ def status() -> None:
         lines = await look.parts(supervisor, daemon, Readiness(home, stack, secrets.settle(home)))
         agents = await look.agents(home, await supervisor.all_states() if await supervisor.alive() else {})
         look.show(lines, agents, stack)
-        return all(line.well for line in lines) and agents is not None
+        return look.well(lines, agents)
 
     if not asyncio.run(story()):
         sys.exit(1)

@@ -86,6 +86,15 @@ async def agents(home: Home, seen: Mapping[str, State]) -> list[dict[str, Any]] 
     return found
 
 
+def well(lines: list[Line], found: list[dict[str, Any]] | None) -> bool:
+    """Whether every part answers and everything that has an address has a process behind it."""
+    return (
+        all(line.well for line in lines)
+        and found is not None
+        and all(one["replicas"] or not one.get("url") for one in found)
+    )
+
+
 def span(seconds: float) -> str:
     """3 d 4 h, 5 m 12 s: the two largest units."""
     whole = int(seconds)

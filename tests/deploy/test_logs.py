@@ -4,7 +4,6 @@ import pytest
 
 from deploy.embedded.home import Home
 from deploy.embedded.logs import files
-from deploy.embedded.status import span
 from deploy.embedded.troubles import Trouble
 
 
@@ -49,11 +48,3 @@ async def test_a_deployment_without_logs_says_so(written: Home) -> None:
     (written.root / "run" / "up" / "new-22222222.on").touch()
     with pytest.raises(Trouble, match="new has no logs yet"):
         await files(written, "new")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (59.9, "59 s"), (61, "1 m 1 s"), (3600, "1 h 0 m"), (90061, "1 d 1 h")],
-)
-def test_uptimes_are_told_in_two_units(seconds: float, said: str) -> None:
-    assert span(seconds) == said

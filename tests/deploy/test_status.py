@@ -1,0 +1,39 @@
+"""`graphyard status`: what it calls well, and how it tells a time."""
+
+from typing import Any
+
+import pytest
+
+from deploy.embedded.status import Line, span, well
+
+UP, DOWN, SILENT = Line("api", "up", 1), Line("api", "down"), Line("api", "silent", 1)
+SERVING = {"name": "a", "url": "http://x/d/a", "replicas": 1}
+DEAD = {"name": "a", "url": "http://x/d/a", "replicas": 0}
+BUILDING = {"name": "a", "url": None, "replicas": 0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "found", "expected"),
+    [
+        ([UP], [], True),
+        ([UP], [SERVING], True),
+        ([UP], [SERVING, BUILDING], True),
+        ([UP], [SERVING, DEAD], False),
+        ([UP, DOWN], [], False),
+        ([UP, SILENT], [], False),
+        ([UP], None, False),
+    ],
+    ids=["empty", "serving", "building", "one dead", "a part down", "a part silent", "api away"],
+)
+def test_all_is_well_when_everything_answers(
+    lines: list[Line], found: list[dict[str, Any]] | None, expected: bool
+) -> None:
+    assert well(lines, found) is expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59.9, "59 s"), (61, "1 m 1 s"), (3600, "1 h 0 m"), (90061, "1 d 1 h")],
+)
+def test_uptimes_are_told_in_two_units(seconds: float, said: str) -> None:
+    assert span(seconds) == said
