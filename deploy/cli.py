@@ -56,8 +56,9 @@ def up(example: bool) -> None:
         this = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, this.cancel if this else sys.exit)
-        stack = await Up(home, os.environ, progress).run()
-        await await_serving(home, stack, progress)
+        bringing = Up(home, os.environ, progress)
+        stack = await bringing.run()
+        await await_serving(home, stack, progress, cold=bringing.cold)
         url = await welcome(home, stack, os.environ) if example else None
         closing(home, stack, url, progress)
 

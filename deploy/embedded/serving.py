@@ -11,17 +11,20 @@ from deploy.embedded.home import Home
 from deploy.embedded.ports import Stack
 from deploy.embedded.show import Progress
 
-PATIENCE = 60.0
+COLD, WARM = 60.0, 5.0
+"""Seconds to wait: servers that were just started take a while, one that crashes should not hold up every `up`."""
 
 
-async def await_serving(home: Home, stack: Stack, progress: Progress) -> None:
+async def await_serving(home: Home, stack: Stack, progress: Progress, *, cold: bool) -> None:
     """Wait until what was deployed serves through the gateway, and say which does not: that fails no `up`."""
     began = time.monotonic()
-    known = [one for one in await deployments(home) if one.get("active_revision_id") and one.get("url")]
+    deadline = began + (COLD if cold else WARM)
+    wanted = [one for one in await deployments(home) if one.get("active_revision_id")]
+    known = [one for one in wanted if "/d/" in (one.get("url") or "")]
     if not known:
         return
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-        answers = await asyncio.gather(*(_answers(client, stack, one, began + PATIENCE) for one in known))
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        answers = await asyncio.gather(*(_answers(client, stack, one, deadline) for one in known))
     silent = [one["name"] for one, answered in zip(known, answers, strict=True) if not answered]
     note = f"{len(known) - len(silent)} of {len(known)} serving"
     if silent:

@@ -55,6 +55,8 @@ class Up:
         self._daemon = Daemon(home, self._supervisor)
         self._touched: list[str] = []
         self._moved = False
+        self.cold = True
+        """Whether nothing of the stack ran before."""
         self._began = int(time.time())
 
     async def run(self) -> Stack:
@@ -68,6 +70,7 @@ class Up:
         self._home.make()
         with alone(self._home):
             found = await self._look()
+            self.cold = not found.alive
             try:
                 return await self._bring_up(stack, binaries, found)
             except BaseException:
