@@ -175,3 +175,11 @@ async def test_images_nobody_needs_are_collected(yard: Yard) -> None:
 def assert_empty(memory: Memory) -> None:
     assert not any(memory.replicas.values())
     assert (memory.serving, dict(memory.owned)) == ({}, {})
+
+
+async def test_the_largest_environment_there_may_be(yard: Yard) -> None:
+    """Sealed it is a third larger, and it travels to every step: Temporal must still carry it."""
+    sealed = "x" * (256 * 1024 * 4 // 3)
+    row = await yard.create()
+    number = await yard.redeploy(row, environment=Environment(sealed), content=b"one")
+    assert await yard.ended(row, number) is S.DEPLOYED
