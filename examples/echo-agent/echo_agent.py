@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from operator import add
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -19,6 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from typing_extensions import TypedDict
 
 TICK = 0.2
 BETWEEN_WORDS = 0.02

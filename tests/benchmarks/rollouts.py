@@ -86,9 +86,8 @@ def varied(index: int) -> dict[str, str]:
     """The example with one declaration that nobody resolved before; what gets installed is the same."""
     files = project()
     text = files["pyproject.toml"]
-    mark = f'"langgraph>=1.0.{index}'
-    assert '"langgraph>=1.0' in text, "the example's declaration changed"
-    files["pyproject.toml"] = text.replace('"langgraph>=1.0', mark, 1)
+    assert '"langgraph>=1,' in text, "the example's declaration changed"
+    files["pyproject.toml"] = text.replace('"langgraph>=1,', f'"langgraph>=1.0.{index},', 1)
     return files
 
 
