@@ -7,6 +7,7 @@ When a change of commands is meant (behind a patch, or before any release), reco
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
@@ -34,8 +35,15 @@ async def test_what_ends_now_replays(yard: Yard, replayer: Replayer, ending: str
         await replayer.replay_workflow(history)
         assert (HISTORIES / f"{name}.json").is_file() or RECORD, "record it"
         if RECORD:
-            text = json.dumps(json.loads(history.to_json()), separators=(",", ":"))
+            text = json.dumps(placeless(json.loads(history.to_json())), separators=(",", ":"))
             (HISTORIES / f"{name}.json").write_text(text + "\n")
+
+
+def placeless(found: Any) -> Any:
+    """Without stack traces: they tell where the recorder's checkout lay, and no replay looks at them."""
+    if isinstance(found, dict):
+        return {key: "" if key == "stackTrace" else placeless(value) for key, value in found.items()}
+    return [placeless(value) for value in found] if isinstance(found, list) else found
 
 
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
