@@ -15,7 +15,7 @@ from tests.benchmarks.table import Row, markdown
 from tests.journeys.yard import Yard, project
 from tests.stack import Stack
 
-IDLE_SECONDS = 130
+IDLE_SECONDS = 65
 MORE = 19
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
@@ -32,10 +32,10 @@ async def test_figures(fresh_stack: Stack) -> None:
         await yard.deployed(deployment, await yard.push(deployment, {**project(), "NOTES.md": "again"}))
         second = await temporal.spent(client, deployment)
         hour = await temporal.idle(client, IDLE_SECONDS)
-        alone = memory.weigh(stack)
+        alone = await memory.weigh(stack)
         table += await rollouts.measure(stack, yard)
         count = await fill(yard, MORE)
-        table += memory.rows(alone, memory.weigh(stack), count - 1)
+        table += memory.rows(alone, await memory.weigh(stack), count - 1)
         table += temporal.rows(first, Counter(second) - Counter(first), hour, IDLE_SECONDS, 1)
         table += await rows.measure(stack, yard)
     print(f"\n{machine()}\n\n{markdown(table)}")
