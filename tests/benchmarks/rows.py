@@ -61,7 +61,7 @@ async def _fill(stack: Stack) -> None:
             + ", ".join(f"model.{name}" for (name,) in names)
             + " from (select gen_random_uuid() as id, n from generate_series(1, %s) as n) as made,"
             " (select * from deployments where name like 'row-few-%%' limit 1) as model"
-            " on conflict do nothing".replace("%%", "%"),
+            " on conflict do nothing",
             (MANY,),
         )
         await connection.execute("analyze deployments")

@@ -91,6 +91,31 @@ def _prefix(value: str) -> list[dict[str, str]]:
     return [{"name": "ECHO_PREFIX", "value": value}]
 
 
+async def test_a_preview_needs_no_databases(stack: Stack, yard: Yard) -> None:
+    """The flavour `inmem`, chosen by a variable; another one's name is refused at the door."""
+    refused = await yard.http.post("/v2/deployments", json=_preview("preview-wrong", "postgres-ish"))
+    assert refused.status_code == 400, refused.text
+    assert "inmem" in refused.json()["detail"]
+
+    made = await yard.call("POST", "/v2/deployments", _preview("preview", "inmem"))
+    found = await yard.deployed(made["id"], await yard.push(made["id"], project()))
+    assert await shout(found["url"]) == "ALIVE"
+    counted = await what_exists(stack, made["id"])
+    assert counted == {"databases": 0, "roles": 0, "valkeys": 0, "servers": 1, "routes": 1}
+    await yard.delete(made["id"])
+    await yard.until_gone(made["id"])
+
+
+def _preview(name: str, flavour: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "source": "internal_source",
+        "source_config": {"deployment_type": "dev"},
+        "source_revision_config": {},
+        "secrets": [{"name": "GRAPHYARD_SERVER", "value": flavour}],
+    }
+
+
 async def test_everything_dies_at_once_and_comes_back(stack: Stack, yard: Yard) -> None:
     deployment = (await yard.create("reboot"))["id"]
     revision = await yard.push(deployment, project(), resources={"min_scale": 2})
