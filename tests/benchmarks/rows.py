@@ -5,12 +5,15 @@ requests that are timed go through the gateway like any caller's.
 """
 
 import time
+from uuid import uuid4
 
 import psycopg
 
+from sealing import Keyring
 from tests.benchmarks.table import Row, quantiles
 from tests.journeys.yard import Yard
 from tests.stack import Stack
+from workflows import names
 
 MANY = 10_000
 
@@ -46,22 +49,25 @@ async def _times(yard: Yard, times: int, word: str) -> tuple[list[float], list[f
 
 
 async def _fill(stack: Stack) -> None:
-    """Copies of one row that differ in id, digits and name; every other column as the API wrote it."""
+    """Copies of one row that differ in id, digits, name and seals; every other column as the API wrote it."""
+    keyring = Keyring.load(stack.home / "secrets" / "sealing.keys")
+    own = ("id", "short", "name", "credentials", "environment")
+    made = []
+    for number in range(MANY):
+        owner = uuid4()
+        sealed = keyring.seal_map({}, str(owner))
+        made.append((owner, names.short(owner), f"filled-{number}", sealed, sealed))
     async with await psycopg.AsyncConnection.connect(stack.records_dsn, autocommit=True) as connection:
-        names = await (
-            await connection.execute(
-                "select column_name from information_schema.columns where table_name = 'deployments'"
-                " and column_name not in ('id', 'short', 'name') and is_generated = 'NEVER'"
-            )
-        ).fetchall()
-        columns = ", ".join(name for (name,) in names)
-        await connection.execute(
-            f"insert into deployments (id, short, name, {columns})"
-            " select made.id, left(replace(made.id::text, '-', ''), 8), 'filled-' || made.n, "
-            + ", ".join(f"model.{name}" for (name,) in names)
-            + " from (select gen_random_uuid() as id, n from generate_series(1, %s) as n) as made,"
-            " (select * from deployments where name like 'row-few-%%' limit 1) as model"
-            " on conflict do nothing",
-            (MANY,),
+        found = await connection.execute(
+            "select column_name from information_schema.columns where table_name = 'deployments'"
+            " and column_name <> all(%s) and is_generated = 'NEVER'",
+            (list(own),),
         )
+        shared = ", ".join(name for (name,) in await found.fetchall())
+        async with connection.cursor() as cursor:
+            await cursor.executemany(
+                f"insert into deployments ({', '.join(own)}, {shared}) select %s, %s, %s, %s, %s, {shared}"
+                " from deployments where name = 'row-few-0' on conflict do nothing".encode(),
+                made,
+            )
         await connection.execute("analyze deployments")
