@@ -37,11 +37,8 @@ async def test_figures(fresh_stack: Stack) -> None:
         count = await fill(yard, MORE)
         table += memory.rows(alone, await memory.weigh(stack), count - 1)
         table += temporal.rows(first, Counter(second) - Counter(first), hour, IDLE_SECONDS, 1)
-        # What took minutes is shown even if the last part should fail.
-        print(f"\n{machine()}\n\n{markdown(table)}")
-        last = await rows.measure(stack, yard)
-        print(markdown(last).partition("|\n| ---")[2].partition("\n")[2])
-        table += last
+        table += await rows.measure(stack, yard)
+    print(f"\n{machine()}\n\n{markdown(table)}")
     assert len(table) >= 12, "a figure is missing"
 
 
