@@ -1,6 +1,8 @@
 """One server process, asked over its Unix socket: does it answer, and does it answer for what it claims?"""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,7 @@ from workflows.causes import Code, Refused
 
 PROBE, TOKEN_HEADER, REVISION_HEADER = "/graphyard/probe", "x-graphyard-probe", "x-graphyard-revision"
 PROOF_SECONDS = 90.0
+HEALTH_SECONDS = 30.0
 FIX = "The deploy logs of the revision have the server's side of it."
 
 
@@ -36,17 +39,36 @@ class Replica:
         A connection that fails is no proof of anything: it raises as it is, and the step is tried again.
         """
         async with self._client(PROOF_SECONDS) as client:
+            await self._until_healthy(client, flavour)
+            try:
+                await self._claims(client, flavour, graphs, token)
+            except Refused:
+                # A database may have gone away in between: only what is refused twice is refused.
+                await self._until_healthy(client, flavour)
+                await self._claims(client, flavour, graphs, token)
+
+    async def _until_healthy(self, client: httpx.AsyncClient, flavour: ServerFlavour) -> None:
+        """A database that comes back after a crash takes seconds; what it fails meanwhile proves nothing."""
+        deadline = time.monotonic() + HEALTH_SECONDS
+        while True:
             healthy = await client.get(flavour.health)
-            self._expect(healthy.status_code == 200, f"{flavour.health} answers {_told(healthy)}")
-            info = await client.get(flavour.info)
-            version = _json(info).get("version")
-            # A project may put a page of its own there; then there is nothing to compare.
-            self._expect(
-                version in (None, flavour.version),
-                f"{flavour.info} tells version {version} where {flavour.version} was built",
-            )
-            probe = await client.get(PROBE, headers={TOKEN_HEADER: token})
-            self._expect(probe.status_code == 200, f"the probe answers {_told(probe)}")
+            if healthy.status_code < 500 or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.3)
+        self._expect(healthy.status_code == 200, f"{flavour.health} answers {_told(healthy)}")
+
+    async def _claims(
+        self, client: httpx.AsyncClient, flavour: ServerFlavour, graphs: list[str], token: str
+    ) -> None:
+        info = await client.get(flavour.info)
+        version = _json(info).get("version")
+        # A project may put a page of its own there; then there is nothing to compare.
+        self._expect(
+            version in (None, flavour.version),
+            f"{flavour.info} tells version {version} where {flavour.version} was built",
+        )
+        probe = await client.get(PROBE, headers={TOKEN_HEADER: token})
+        self._expect(probe.status_code == 200, f"the probe answers {_told(probe)}")
         told = _json(probe).get("graphs")
         answered: dict[str, str] = told if isinstance(told, dict) else {}
         for graph in graphs:
