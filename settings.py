@@ -41,7 +41,12 @@ class Settings(BaseSettings):
     registry_token: SecretStr = SecretStr("")
 
     flavour: Flavour = Flavour.PG
-    sweep_seconds: float = Field(default=60, gt=0)
+    sweep_seconds: float = Field(default=60, ge=0)
+    """How often all of a plane is compared with the records; 0 pauses that."""
+    stuck_seconds: float = Field(default=60, gt=0)
+    """Runs that wait this long while workers are idle make a server count as dead, though it answers."""
+    orphan_seconds: float = Field(default=600, ge=0)
+    """How long something of ours that no record knows is only reported before it is removed."""
     progress_seconds: float = Field(default=120, gt=0)
     """A rollout with no progress for this long has failed."""
     drain_seconds: float = Field(default=60, ge=0)

@@ -38,6 +38,10 @@ def sweep_schedule(plane: str) -> str:
     return f"sweep-{plane}"
 
 
+def watch_workflow(plane: str) -> str:
+    return f"watch-{plane}"
+
+
 def short(deployment_id: UUID) -> str:
     """Eight hex digits; the records refuse a second deployment with the same ones."""
     return deployment_id.hex[:8]

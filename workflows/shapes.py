@@ -88,12 +88,35 @@ class Archive(BaseModel):
     build_command: str | None = None
 
 
+class Policy(StrEnum):
+    """What is done about drift."""
+
+    REPAIR = "repair"
+    REPORT = "report"
+    """Look and tell, change nothing."""
+    PAUSED = "paused"
+    """Do not even look."""
+
+
+class Mending(BaseModel):
+    """What a deployment's workflow remembers of its repairs, to tell one that holds from one that does not."""
+
+    rounds: dict[str, int] = {}
+    """By difference: repairs that were followed by the same difference."""
+    repaired_at: datetime | None = None
+    given_up: list[str] = []
+    """The differences that were there when it stopped trying; another set begins anew."""
+    number: int | None = None
+    """The revision all this was about."""
+
+
 class Entity(BaseModel):
     """All that a deployment workflow carries from run to run."""
 
     deployment_id: UUID
     plane: str = "local"
     rollouts: int = 0
+    mending: Mending = Mending()
 
 
 class Wish(BaseModel):
@@ -136,6 +159,9 @@ class Intent(BaseModel):
     """The newest revision that has not ended and that nobody interrupted."""
     active: int | None = None
     """The number of the revision that serves, if one does."""
+    serving: Wish | None = None
+    """That revision, resolved: what a plane should show. None also once the deployment is deleted."""
+    policy: Policy = Policy.REPAIR
 
 
 class Launch(BaseModel):
@@ -194,6 +220,8 @@ class Resource(BaseModel):
 
     kind: ResourceKind
     name: str
+    holds_data: bool = False
+    """Whether taking it away would lose something that nobody can make again."""
 
 
 class Replica(BaseModel):
@@ -266,4 +294,6 @@ class Swept(BaseModel):
 
     deployments: int = 0
     nudged: int = 0
+    differing: int = 0
+    orphans: int = 0
     sentence: str = ""

@@ -13,6 +13,8 @@ from temporalio import activity
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
+from workflows.accounts import Account, Sighted
+from workflows.mending import Repair
 from workflows.names import plane_queue
 from workflows.shapes import Built, Image, Intent, Keep, Outcome, Plan, Progress, Removed, Swept, Wish
 
@@ -70,7 +72,13 @@ class ControlSteps(ABC):
     @activity.defn
     @abstractmethod
     async def nudge_unattended(self, plane: str) -> Swept:
-        """Find wishes that nobody acted on, and nudge their deployments."""
+        """Find wishes that nobody acted on, and rollouts that nobody runs any more; nudge their deployments."""
+
+    @activity.defn
+    @abstractmethod
+    async def account(self, account: Account) -> None:
+        """Write down what differs, what was done about it and how the deployment stands; what differed and
+        does not any more is closed."""
 
 
 class PlaneSteps(ABC):
@@ -130,6 +138,28 @@ class PlaneSteps(ABC):
     @abstractmethod
     async def collect_images(self, keep: Keep) -> int:
         """Remove images nobody may need; the number removed."""
+
+    @activity.defn
+    @abstractmethod
+    async def sight(self, wish: Wish) -> Sighted:
+        """Look at everything a deployment has here, as deep as it goes; changes nothing."""
+
+    @activity.defn
+    @abstractmethod
+    async def repair(self, repair: Repair) -> None:
+        """Do these treatments in their order, and return once what they should bring about is there, or is
+        not to be had within the usual patience. No revision is made."""
+
+    @activity.defn
+    @abstractmethod
+    async def survey(self, plane: str) -> Swept:
+        """Show the control plane everything there is here, page by page, and remove the orphans it names."""
+
+    @activity.defn
+    @abstractmethod
+    async def watch(self, plane: str) -> None:
+        """Follow the plane and notify the deployments concerned of every change that is not our own doing.
+        Ends by itself after a while, so that a history stays small; whoever runs it begins it again."""
 
 
 def quick(summary: str, limit: timedelta = timedelta(seconds=10)) -> ActivityConfig:
