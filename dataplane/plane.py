@@ -1,15 +1,18 @@
-"""A place where servers run, as four small ports. `local` and `memory` implement them; the activities
+"""A place where servers run, as five small ports. `local` and `memory` implement them; the activities
 know only these. Implementations raise `workflows.causes.Refused` for what trying again cannot heal and
 any other exception for what may pass.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from workflows.shapes import Image, Plan, Sighting, Wish
+from workflows.accounts import Sighted
+from workflows.mending import Treatment
+from workflows.shapes import Image, Plan, Resource, Sighting, Wish
+from workflows.surveys import SurveyPage
 
 Tell = Callable[[str], None]
 """Called with a sentence whenever something moved; shows up as the activity's heartbeat."""
@@ -66,6 +69,26 @@ class Servers(Protocol):
         """Replicas, where the gateway leads, and the route and processes as `resources`."""
 
 
+class Upkeep(Protocol):
+    """Seeing what has become of what was made, and putting it right."""
+
+    async def sight(self, wish: Wish) -> Sighted:
+        """Everything of one deployment, as deep as it goes. Changes nothing; an answer within seconds."""
+
+    async def repair(self, wish: Wish, treatments: Sequence[Treatment], tell: Tell) -> None:
+        """Each in turn; returns once replicas it started answer, or `Refused` when they never will."""
+
+    def observe_all(self) -> AsyncIterator[SurveyPage]:
+        """Everything of ours on the plane, cheaply and in bulk: pages in order that leave no range out."""
+
+    def watch(self) -> AsyncIterator[set[UUID]]:
+        """Deployments that changed and not by our own doing, a set whenever there are some. What changed
+        while nobody watched comes first. An empty set is a sign of life."""
+
+    async def remove_orphan(self, orphan: Resource) -> None:
+        """Take away one thing that no record knows; `holds_data` says that this was asked for."""
+
+
 @dataclass(frozen=True)
 class Plane:
     """One data plane: its name and its ports."""
@@ -74,3 +97,4 @@ class Plane:
     images: Images
     databases: Databases
     servers: Servers
+    upkeep: Upkeep
