@@ -1,7 +1,8 @@
 """A plane that only remembers: for tests, and for trying the workflows without starting anything.
 
 It keeps the promises of `plane.py` (the same contract tests run over it), and lets a test hold a step, break
-it, or count it. What is remembered outlives any worker, as a real plane would.
+it, or count it, and injure what was made (`injuries.py`). What is remembered outlives any worker, as a real
+plane would.
 """
 
 import asyncio
@@ -11,9 +12,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+from dataplane.injuries import Injuries
+from dataplane.memory_upkeep import MemoryUpkeep
 from dataplane.plane import Plane, Tell
 from workflows import names
 from workflows.causes import Code, Refused
+from workflows.mending import Treatment
 from workflows.shapes import Image, Plan, Replica, Resource, ResourceKind, Sighting, Wish
 
 
@@ -49,6 +53,13 @@ class Memory:
         self.owned: defaultdict[UUID, set[tuple[ResourceKind, str]]] = defaultdict(set)
         self.replicas: defaultdict[UUID, dict[str, Replica]] = defaultdict(dict)
         self.serving: dict[UUID, int] = {}
+        self.known: dict[UUID, str] = {}
+        """Deployments by their names."""
+        self.started_with: dict[str, tuple[str | None, str]] = {}
+        """By replica: its image and its environment."""
+        self.treated: list[Treatment] = []
+        """Every treatment there was, in order."""
+        self.injuries = Injuries(self)
         self.stubborn: set[UUID] = set()
         """Deployments whose databases do not go away."""
         self._holds: dict[str, Hold] = {}
@@ -75,9 +86,41 @@ class Memory:
         if self._failures[step]:
             raise self._failures[step].pop(0)
 
+    def make_databases(self, wish: Wish) -> None:
+        """All that is durable of a deployment but its route, which is a number of `serving`."""
+        self.known[wish.deployment_id] = wish.name
+        self.owned[wish.deployment_id] |= {
+            (resource.kind, resource.name)
+            for resource in names.durable_resources(wish)
+            if resource.kind is not ResourceKind.ROUTE
+        }
+
+    def start(self, wish: Wish) -> list[Replica]:
+        """The replicas of a revision, made where they were not."""
+        self.known[wish.deployment_id] = wish.name
+        replicas = self.replicas[wish.deployment_id]
+        for index in range(wish.replicas):
+            name = names.server(wish.deployment_id, wish.number, index)
+            if name not in replicas:
+                replicas[name] = Replica(name=name, revision=wish.number, index=index, state="starting")
+            self.started_with[name] = (wish.image, wish.environment)
+        return [replica for replica in replicas.values() if replica.revision == wish.number]
+
+    def end(self, deployment_id: UUID, which: Callable[[Replica], bool]) -> None:
+        replicas = self.replicas[deployment_id]
+        for name in [name for name, replica in replicas.items() if which(replica)]:
+            del replicas[name]
+            self.started_with.pop(name, None)
+
     def plane(self, name: str = "local") -> Plane:
         """The plane over this memory."""
-        return Plane(name, MemoryImages(self), MemoryDatabases(self), MemoryServers(self))
+        return Plane(
+            name,
+            MemoryImages(self),
+            MemoryDatabases(self),
+            MemoryServers(self),
+            MemoryUpkeep(name, self),
+        )
 
 
 class MemoryImages:
@@ -137,11 +180,7 @@ class MemoryDatabases:
 
     async def provision(self, wish: Wish) -> None:
         await self._memory.enter("provision")
-        self._memory.owned[wish.deployment_id] |= {
-            (resource.kind, resource.name)
-            for resource in names.durable_resources(wish)
-            if resource.kind is not ResourceKind.ROUTE
-        }
+        self._memory.make_databases(wish)
 
     async def remove(self, wish: Wish) -> None:
         await self._memory.enter("remove")
@@ -164,10 +203,7 @@ class MemoryServers:
         await self._memory.enter("apply")
         if wish.image not in self._memory.images:
             raise Refused(Code.IMAGE_GONE, f"Image {wish.image} is not on this plane.")
-        replicas = self._memory.replicas[wish.deployment_id]
-        for index in range(wish.replicas):
-            name = names.server(wish.deployment_id, wish.number, index)
-            replicas.setdefault(name, Replica(name=name, revision=wish.number, index=index, state="starting"))
+        self._memory.start(wish)
 
     async def until_ready(self, wish: Wish, tell: Tell) -> None:
         await self._memory.enter("await_ready")
@@ -186,17 +222,19 @@ class MemoryServers:
 
     async def retire(self, wish: Wish, tell: Tell) -> None:
         await self._memory.enter("retire")
-        self._end(wish, lambda number: number < wish.number)
+        self._memory.end(wish.deployment_id, lambda replica: replica.revision < wish.number)
 
     async def discard(self, wish: Wish) -> None:
         await self._memory.enter("discard")
-        self._end(wish, lambda number: number == wish.number)
+        self._memory.end(wish.deployment_id, lambda replica: replica.revision == wish.number)
         if self._memory.serving.get(wish.deployment_id) == wish.number:
             del self._memory.serving[wish.deployment_id]
 
     async def remove(self, wish: Wish) -> None:
-        self._end(wish, lambda number: True)
+        self._memory.end(wish.deployment_id, lambda replica: True)
         self._memory.serving.pop(wish.deployment_id, None)
+        self._memory.known.pop(wish.deployment_id, None)
+        self._memory.injuries.forget(wish.deployment_id)
 
     async def observe(self, wish: Wish) -> Sighting:
         replicas = list(self._memory.replicas[wish.deployment_id].values())
@@ -216,8 +254,3 @@ class MemoryServers:
     def _of(self, wish: Wish) -> list[Replica]:
         replicas = self._memory.replicas[wish.deployment_id].values()
         return [replica for replica in replicas if replica.revision == wish.number]
-
-    def _end(self, wish: Wish, which: Callable[[int], bool]) -> None:
-        replicas = self._memory.replicas[wish.deployment_id]
-        for name in [name for name, replica in replicas.items() if which(replica.revision)]:
-            del replicas[name]

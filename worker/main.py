@@ -20,7 +20,7 @@ from temporalio.worker import Worker
 import telemetry
 import temporal
 from activities.control.records import RecordSteps
-from activities.plane.reports import HttpReports, HttpSources, client, ship
+from activities.plane.reports import HttpReports, HttpSources, HttpSurveys, beat, client, ship
 from activities.plane.steps import PortSteps
 from dataplane.local.logs import Tailer
 from records.session import connect, sessions
@@ -28,10 +28,11 @@ from sealing import Keyring
 from settings import Settings
 from worker import planes
 from worker.context import StepContext
-from worker.nudge import Nudge
+from worker.nudge import Notifier, Nudge
 from worker.patience import until_reached
 from worker.queues import control_worker, plane_worker
 from worker.schedules import keep_sweep
+from workflows.surveys import Beat
 
 Result = TypeVar("Result")
 log = structlog.get_logger()
@@ -70,16 +71,19 @@ async def build(settings: Settings, parts: AsyncExitStack) -> list[Worker]:
     plane = planes.local(settings, keyring, HttpSources(api))
     tailer = Tailer(settings.home / "logs", settings.home / "data" / "shipped.json")
     await parts.enter_async_context(beside(ship(tailer, HttpReports(api)), "ship log lines"))
+    await parts.enter_async_context(beside(beat(api, Beat(plane=settings.plane)), "say that we are here"))
 
     to_temporal = await until_reached("Temporal", lambda: temporal.connect(settings))
     await until_reached("the records", lambda: ping(engine))
     await parts.enter_async_context(beside(keep_schedules(to_temporal, settings), "keep schedules"))
 
     interceptors = [StepContext()]
-    records = RecordSteps(sessions(engine), public_url=settings.public_url, nudge=Nudge(to_temporal))
+    nudge = Nudge(to_temporal, sessions(engine))
+    records = RecordSteps(sessions(engine), public_url=settings.public_url, nudge=nudge)
+    steps = PortSteps(plane, surveys=HttpSurveys(api), notify=Notifier(to_temporal))
     return [
         control_worker(to_temporal, records, interceptors=interceptors),
-        plane_worker(to_temporal, settings.plane, PortSteps(plane), interceptors=interceptors),
+        plane_worker(to_temporal, settings.plane, steps, interceptors=interceptors),
     ]
 
 

@@ -21,11 +21,18 @@ import structlog
 from dataplane.local.logs import Batch, Tailer
 from workflows.causes import Code, Refused
 from workflows.lines import TOKEN_HEADER, Line, Lines, Taken
+from workflows.surveys import Beat, SurveyPage, Verdict
 
 log = structlog.get_logger()
 
+JSON = {"Content-Type": "application/json"}
+BEAT = 5.0
 UNWELCOME = frozenset({400, 413, 422})
 """Answers that speak of what was sent; any other failure speaks of the api and may pass."""
+
+
+class Unwelcome(Exception):
+    """What was sent is not understood, now or later."""
 
 
 class Reports(Protocol):
@@ -59,9 +66,7 @@ class HttpReports:
         body = Lines.model_construct(lines=list(lines)).model_dump_json().encode()
         while True:
             try:
-                answer = await self._api.post(
-                    "/internal/v1/lines", content=body, headers={"Content-Type": "application/json"}
-                )
+                answer = await self._api.post("/internal/v1/lines", content=body, headers=JSON)
                 if answer.status_code in UNWELCOME:
                     return await self._apart(lines, answer)
                 answer.raise_for_status()
@@ -115,6 +120,53 @@ class HttpSources:
             digest = await _write(answer.aiter_bytes(), to)
         if digest != (promised := answer.headers.get("X-Archive-Sha256")):
             raise httpx.ReadError(f"the archive came as {digest}, not as {promised}")
+
+
+class HttpSurveys:
+    """Pages judged by the api; implements `activities.plane.survey.Surveys`. While the api is away a page
+    waits, for as long as the sweep does."""
+
+    def __init__(
+        self, api: httpx.AsyncClient, *, first_pause: float = 0.2, longest_pause: float = 5.0
+    ) -> None:
+        self._api = api
+        self._first_pause, self._longest_pause = first_pause, longest_pause
+
+    async def judge(self, page: SurveyPage) -> Verdict:
+        pause, failures = self._first_pause, 0
+        body = page.model_dump_json().encode()
+        while True:
+            try:
+                answer = await self._api.post("/internal/v1/surveys", content=body, headers=JSON)
+                if answer.status_code in UNWELCOME:
+                    raise Unwelcome(f"the api takes no such survey: {answer.status_code}")
+                answer.raise_for_status()
+                return Verdict.model_validate_json(answer.content)
+            except (httpx.HTTPError, ValueError) as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("a survey waits", error=_brief(error))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause = min(pause * 2, self._longest_pause)
+
+
+async def beat(api: httpx.AsyncClient, plane: Beat, every: float = BEAT) -> None:
+    """Say every few seconds that the plane is there, for as long as the worker lives. That the api is away is
+    said once: a beat is worth nothing later."""
+    silent = False
+    while True:
+        try:
+            answer = await api.post(
+                "/internal/v1/beats", content=plane.model_dump_json().encode(), headers=JSON, timeout=every
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            if not silent:
+                log.info("the plane is not heard", error=_brief(error))
+            silent = True
+        else:
+            silent = False
+        await asyncio.sleep(every)
 
 
 async def ship(tailer: Tailer, reports: Reports) -> None:

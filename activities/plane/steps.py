@@ -8,17 +8,33 @@ from temporalio import activity
 
 from activities.failures import PATIENCE, told
 from activities.heartbeat import heartbeat
+from activities.plane.follow import HOUR, Notify, follow
+from activities.plane.survey import Surveys, survey
 from dataplane.plane import Plane, Tell
-from workflows.shapes import Image, Keep, Plan, Removed, Wish
+from workflows.accounts import Sighted
+from workflows.mending import Repair
+from workflows.shapes import Image, Keep, Plan, Removed, Swept, Wish
 from workflows.steps import PlaneSteps
 
 
 class PortSteps(PlaneSteps):
-    """The steps of one plane."""
+    """The steps of one plane. `surveys` is who judges what it has, `notify` tells a deployment's workflow
+    that something changed; a watch ends by itself after `shift`."""
 
-    def __init__(self, plane: Plane, patience: timedelta = PATIENCE) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        *,
+        surveys: Surveys,
+        notify: Notify,
+        patience: timedelta = PATIENCE,
+        shift: timedelta = HOUR,
+    ) -> None:
         self._plane = plane
+        self._surveys = surveys
+        self._notify = notify
         self._patience = patience
+        self._shift = shift
 
     @activity.defn
     async def preflight(self, wish: Wish) -> Plan:
@@ -83,6 +99,26 @@ class PortSteps(PlaneSteps):
     async def collect_images(self, keep: Keep) -> int:
         async with self._cleaning():
             return await self._plane.images.collect(set(keep.digests))
+
+    @activity.defn
+    async def sight(self, wish: Wish) -> Sighted:
+        async with self._step():
+            return await self._plane.upkeep.sight(wish)
+
+    @activity.defn
+    async def repair(self, repair: Repair) -> None:
+        async with self._step() as tell:
+            await self._plane.upkeep.repair(repair.wish, repair.treatments, tell)
+
+    @activity.defn
+    async def survey(self, plane: str) -> Swept:
+        async with self._cleaning() as tell:
+            return await survey(self._plane.upkeep, self._surveys, tell)
+
+    @activity.defn
+    async def watch(self, plane: str) -> None:
+        async with self._cleaning() as tell:
+            await follow(self._plane.upkeep, self._notify, self._shift, tell)
 
     @asynccontextmanager
     async def _step(self) -> AsyncIterator[Tell]:

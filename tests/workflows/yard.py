@@ -20,8 +20,9 @@ from records.revision import Revision
 from records.session import Sessions
 from records.specification import Change
 from tests.rows import a_deployment, an_upload
+from tests.surveys import Nobody
 from worker.context import StepContext
-from worker.nudge import Nudge
+from worker.nudge import Notifier, Nudge
 from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.causes import Cause
@@ -42,7 +43,8 @@ class Yard:
         self.sessions = sessions
         self.memory = Memory()
         self.plane = self.memory.plane()
-        self.nudge = Nudge(client)
+        self.nudge = Nudge(client, sessions)
+        self.surveys = Nobody()
         self.records = RecordSteps(
             sessions, public_url="http://127.0.0.1:4747", nudge=self.nudge, patience=timedelta(0)
         )
@@ -54,7 +56,7 @@ class Yard:
         plane = plane_worker(
             self.client,
             self.plane.name,
-            PortSteps(self.plane),
+            PortSteps(self.plane, surveys=self.surveys, notify=Notifier(self.client)),
             interceptors=[StepContext()],
             grace=timedelta(0),
             throttle=SOON,

@@ -9,6 +9,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.control.records import RecordSteps
 from activities.plane.steps import PortSteps
 from dataplane.memory import Memory
+from tests.surveys import Nobody
 from tests.wishes import a_wish, an_archive
 from worker.queues import bound
 from workflows.causes import Code, Refused
@@ -23,7 +24,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 def steps(memory: Memory) -> PortSteps:
-    return PortSteps(memory.plane())
+    return PortSteps(memory.plane(), surveys=Nobody(), notify=Nobody().hear)
 
 
 async def test_the_whole_story(steps: PortSteps, memory: Memory) -> None:
