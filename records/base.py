@@ -28,6 +28,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def storable(text: str) -> str:
+    """Postgres takes neither NUL nor half a surrogate pair, and a process may print both."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def words(kind: type[StrEnum], name: str) -> Enum:
     """A column type for a closed list of words, checked by the database."""
     return Enum(

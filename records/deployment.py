@@ -19,7 +19,8 @@ from records.base import Base, Key, Moment, now, words
 from records.event import EventKind, tell
 from records.specification import Environment, Specified, merged
 from workflows import names
-from workflows.shapes import DeploymentStatus, SourceKind
+from workflows.mending import State
+from workflows.shapes import DeploymentStatus, Policy, SourceKind
 
 NAME_INDEX = "uq_deployments_living_name"
 
@@ -70,6 +71,18 @@ class Deployment(Specified, Base):
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
     deleted_at: Mapped[datetime | None]
+    policy: Mapped[Policy] = mapped_column(
+        words(Policy, "policy"), default=Policy.REPAIR, server_default=Policy.REPAIR.value
+    )
+    """What is done about drift."""
+    drift_state: Mapped[State] = mapped_column(
+        words(State, "drift_state"), default=State.STEADY, server_default=State.STEADY.value
+    )
+    """How it stands to its record, as of the last look."""
+    drift_why: Mapped[str] = mapped_column(default="", server_default="")
+    drift_since: Mapped[datetime | None]
+    drift_next_try_at: Mapped[datetime | None]
+    drift_looked_at: Mapped[datetime | None]
 
     @property
     def slug(self) -> str:

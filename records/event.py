@@ -28,6 +28,11 @@ class EventKind(StrEnum):
     IMAGE_RECORDED = "image.recorded"
     SERVING = "serving"
     RETIRED = "retired"
+    DRIFT_FOUND = "drift.found"
+    DRIFT_REPAIRED = "drift.repaired"
+    DRIFT_GONE = "drift.gone"
+    """What differed does not any more, and not by our doing."""
+    DRIFT_STATE = "drift.state"
 
 
 class Event(Base):

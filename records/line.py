@@ -36,7 +36,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from records.base import Base, Counter, now, words
+from records.base import Base, Counter, now, storable, words
 from records.deployment import Deployment
 from records.revision import Revision
 from workflows.lines import LEVELS
@@ -230,13 +230,8 @@ def _row(deployment_id: UUID, line: NewLine, last: dict[LogKind, datetime]) -> d
         "kind": line.kind.value,
         "at": at,
         "level": line.level,
-        "message": _storable(line.message),
+        "message": storable(line.message),
         "replica": line.replica,
         "stream": line.stream,
         "position": line.position,
     }
-
-
-def _storable(text: str) -> str:
-    """Postgres takes neither NUL nor half a surrogate pair, and a server may print both."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,6 +1,20 @@
 """Every table in one place, for whoever needs the whole schema: migrations and sessions."""
 
-from records import deployment, event, image, inventory, key, line, listener, revision, upload, workspace
+from records import (
+    deployment,
+    drift,
+    event,
+    image,
+    inventory,
+    key,
+    line,
+    listener,
+    orphan,
+    plane,
+    revision,
+    upload,
+    workspace,
+)
 from records.base import Base
 
 TABLES = (
@@ -15,5 +29,8 @@ TABLES = (
     event.Event,
     line.Line,
     listener.Listener,
+    drift.Drift,
+    orphan.Orphan,
+    plane.Plane,
 )
 metadata = Base.metadata

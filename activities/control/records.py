@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.control.sweeps import Nudge, Sweep
-from records import deployment, image, inventory, revision, settle
+from records import deployment, drift, image, inventory, revision, settle
 from records.event import EventKind, tell
 from records.image import BuildOutcome
 from records.revision import Revision
 from records.session import Sessions
+from workflows.accounts import Account
 from workflows.causes import Cause
 from workflows.shapes import (
     Built,
@@ -158,6 +159,11 @@ class RecordSteps(ControlSteps):
     @activity.defn
     async def nudge_unattended(self, plane: str) -> Swept:
         return await self._sweep.run(plane)
+
+    @activity.defn
+    async def account(self, account: Account) -> None:
+        async with self._sessions.begin() as session:
+            await drift.account(session, account)
 
     async def _serve(self, session: AsyncSession, row: Revision) -> None:
         owner = await deployment.lock(session, row.deployment_id)
