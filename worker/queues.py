@@ -15,11 +15,26 @@ from workflows.removal import Removal
 from workflows.rollout import Rollout
 from workflows.steps import ControlSteps, PlaneSteps
 from workflows.sweep import Sweep
+from workflows.watch import Watch
 
-WORKFLOWS = [Deployment, Rollout, Removal, Sweep]
+WORKFLOWS = [Deployment, Rollout, Removal, Sweep, Watch]
 PURE = [
     f"workflows.{name}"
-    for name in ("causes", "decide", "names", "shapes", "steps", "story", "together", "collection")
+    for name in (
+        "accounts",
+        "causes",
+        "collection",
+        "decide",
+        "drift",
+        "mending",
+        "names",
+        "shapes",
+        "steps",
+        "story",
+        "surveys",
+        "together",
+        "trials",
+    )
 ]
 """Modules the sandbox need not load anew for every workflow: they hold no state."""
 

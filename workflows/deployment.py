@@ -2,7 +2,8 @@
 
 It knows almost nothing. It looks at the record, decides, acts, and waits to be nudged: no timers, so an idle
 deployment costs nothing. While a rollout is in flight it keeps looking, so that a newer wish, an interrupt or
-a deletion is heard at once. Whatever becomes of a child, the entity goes on.
+a deletion is heard at once. Whatever becomes of a child, the entity goes on. What serves meanwhile is taken
+care of beside all that (see `care`).
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from temporalio.exceptions import ChildWorkflowError, FailureError, WorkflowAlre
 from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 
 from workflows import names
+from workflows.accounts import Notice
+from workflows.care import Care
 from workflows.collection import collect
 from workflows.decide import Act, Decision, decide
 from workflows.removal import Removal
@@ -42,14 +45,19 @@ class Deployment:
         self.retiring: asyncio.Task[None] | None = None
         self.phase: Phase | None = None
         self.last = ""
+        self.decision: Decision | None = None
+        self.care = Care(entity, self.moving, self.show)
 
     @workflow.run
     async def run(self, entity: Entity) -> None:
+        self.care.resume()
         while not await self.settle():
-            await workflow.wait_condition(lambda: self.nudged)
+            await workflow.wait_condition(lambda: self.nudged or self.full())
             if self.rolling is None and workflow.info().is_continue_as_new_suggested():
                 await self.finish_retiring()
+                await self.care.leave()
                 await workflow.wait_condition(workflow.all_handlers_finished)
+                self.care.hand_over()
                 workflow.continue_as_new(self.entity)
         await workflow.wait_condition(workflow.all_handlers_finished)
 
@@ -58,14 +66,31 @@ class Deployment:
         """Something changed on record; the record says what."""
         self.nudged = True
 
+    @workflow.signal
+    def inspect(self, notice: Notice) -> None:
+        """Something seems to differ on the plane; the plane shows what."""
+        self.care.notice(notice)
+
+    def moving(self) -> bool:
+        """Whether servers of more than one revision are as it should be."""
+        return self.rolling is not None or (self.retiring is not None and not self.retiring.done())
+
+    def full(self) -> bool:
+        """Whether looks at the plane alone have filled this run's history: no nudge may ever come."""
+        full = self.care.used and self.rolling is None
+        return full and workflow.info().is_continue_as_new_suggested()
+
     async def settle(self) -> bool:
         """Take one look and act on it; true once nothing is left to keep."""
         self.nudged = False
         intent = await workflow.execute_activity_method(
             ControlSteps.read_intent, self.entity.deployment_id, **quick("read intent")
         )
-        decision = decide(intent, self.rolling, self.given_up)
-        self.show(decision)
+        decision = self.decision = decide(intent, self.rolling, self.given_up)
+        self.show()
+        self.care.heed(intent.serving.number if intent.serving else None, intent.policy)
+        if intent.deleted:
+            self.care.close()
         match decision.act:
             case Act.ROLL_OUT:
                 assert intent.wanted is not None, "a rollout is decided for a wish"
@@ -73,9 +98,11 @@ class Deployment:
             case Act.GIVE_UP:
                 self.give_up()
             case Act.REMOVE:
+                await self.care.end()
                 await self.finish_retiring(soon=True)
                 return await self.remove(intent)
             case Act.LEAVE:
+                await self.care.end()
                 await self.finish_retiring(soon=True)
                 return True
             case Act.WAIT | Act.REST:
@@ -112,6 +139,7 @@ class Deployment:
             self.rollout, self.rolling, self.lost = None, None, 0
             self.last = f"Revision {outcome.number} ended **{outcome.status}**."
             if outcome.status is RevisionStatus.DEPLOYED:
+                await self.care.renew()
                 self.retire(wish)
         self.nudged = True
 
@@ -180,9 +208,14 @@ class Deployment:
         except TimeoutError:
             self.nudged = True
 
-    def show(self, decision: Decision) -> None:
-        workflow.set_current_details(" ".join(part for part in (decision.why, self.last) if part))
-        phase = PHASES.get(decision.act)
+    def show(self) -> None:
+        if self.decision is None:
+            return
+        said = (self.decision.why, self.last, self.care.sentence)
+        workflow.set_current_details(" ".join(part for part in said if part))
+        phase = PHASES.get(self.decision.act)
+        if phase is Phase.RESTING and self.care.repairing:
+            phase = Phase.REPAIRING
         if phase is not None and phase is not self.phase:
             self.phase = phase
             workflow.upsert_search_attributes([names.PHASE.value_set(phase)])

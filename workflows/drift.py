@@ -167,10 +167,11 @@ def compare(
     wish: Wish, facts: Sequence[Fact], looked: frozenset[Field], *, moving: bool = False
 ) -> list[Difference]:
     """What is not as this revision wants it, the worst first. `looked` says which kinds of things were looked
-    for. While a rollout is `moving`, servers of other revisions are nobody's mistake."""
+    for. While a rollout or a retirement is `moving`, servers of other revisions and a door that leads to a newer
+    one are nobody's mistake."""
     should = wanted(wish)
     found = list(_stated(should, facts, moving=moving))
-    stated = {(fact.field, fact.name) for fact in facts}
+    stated = {(fact.field, fact.name) for fact in facts if not fact.past}
     for (field, name), value in should.items():
         if field in PRIMARY & looked and (field, name) not in stated:
             found.append(_difference(wish, Fact(field=field, name=name, seen=MISSING), value))
@@ -201,6 +202,8 @@ def _stated(
             if fact.field is Field.PROCESS and not moving and not fact.past and fact.seen != STOPPING:
                 extra = fact.model_copy(update={"field": Field.EXTRA})
                 yield _told(extra, MISSING, Severity.LATENT)
+        elif moving and fact.field is Field.LINK and _revision(fact.seen) > _revision(value):
+            continue
         elif fact.seen != value or fact.past:
             yield _told(fact, value, _severity(fact, replicas))
 
@@ -216,3 +219,9 @@ def _told(fact: Fact, value: str, severity: Severity) -> Difference:
 def _severity(fact: Fact, replicas: int) -> Severity:
     of_one = fact.field in (Field.PROCESS, Field.ANSWER, Field.WORK)
     return Severity.DEGRADED if of_one and replicas > 1 else SEVERITIES[fact.field]
+
+
+def _revision(seen: str) -> int:
+    """The number in "revision 3"; 0 for whatever else is stated."""
+    word, _, number = seen.partition(" ")
+    return int(number) if word == "revision" and number.isdecimal() else 0

@@ -5,7 +5,7 @@ and said so, because what comes back every time is somebody's will, or beyond re
 the record wants something else or the plane shows something else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,17 +13,19 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from workflows.drift import STARTING, SUSPENDED, Difference, Field, sentence
-from workflows.shapes import Mending, Policy, Wish
+from workflows.shapes import Policy, Wish
+from workflows.trials import Mending, Trial
 
 FIRST_PAUSE = timedelta(seconds=2)
 GROWTH = 3
 LONGEST_PAUSE = timedelta(minutes=5)
 MOST_ROUNDS = 7
-"""Repairs of one difference that did not hold; with the pauses between them some fifteen minutes."""
+"""Repairs of one difference that did not hold; with the pauses between them some ten minutes."""
 FORCE_FROM = 2
-"""From so many rounds on, all replicas are started anew as well: short of a rollout, there is nothing more."""
-HOLDS = timedelta(minutes=5)
-"""A repair that lasted so long has held; what comes after is another story."""
+"""From so many rounds on, a replica that is ill is ended and begun again, over databases stated anew: short of
+a rollout, there is nothing more."""
+HOLDS = timedelta(seconds=30)
+"""A repair has held if it lasted so long, and longer than the pause before it; what comes after is new."""
 
 
 class Remedy(StrEnum):
@@ -74,71 +76,100 @@ class State(StrEnum):
 
 
 class Course(NamedTuple):
-    """What to do about differences: treat them now, at `after`, or not at all."""
+    """What to do about differences: treat some now, some after `until`, or none."""
 
     state: State
-    treatments: list[Treatment]
-    pause: timedelta
     why: str
+    treatments: list[Treatment] = []  # noqa: RUF012 - a tuple's default, which nobody changes
+    treated: Mapping[str, str] = {}
+    """By difference: what the treatments do about it."""
+    until: datetime | None = None
 
 
-def course(differences: Sequence[Difference], mending: Mending, policy: Policy) -> Course:
-    """What to do about what differs now. Past differences are only told."""
+def course(differences: Sequence[Difference], mending: Mending, policy: Policy, at: datetime) -> Course:
+    """What to do about what differs at this moment. Past differences are only told; each other has its own
+    pause, so that what is new is treated at once beside what does not hold."""
     present = [one for one in differences if not one.past]
     if policy is Policy.PAUSED:
-        return Course(State.PAUSED, [], timedelta(0), "Nobody looks: drift is paused.")
+        return Course(State.PAUSED, "Nobody looks: drift is paused.")
     if not present:
-        return Course(State.STEADY, [], timedelta(0), "All is as the record says.")
+        return Course(State.STEADY, "All is as the record says.")
     why = "; ".join(sentence(one) for one in present[:3])
     if policy is Policy.REPORT:
-        return Course(State.REPORTED, [], timedelta(0), f"{why}. Only reported, as its policy says.")
-    keys = sorted(one.key for one in present)
-    rounds = max(mending.rounds.get(key, 0) for key in keys)
-    if mending.given_up and mending.given_up == keys:
-        return Course(State.GIVEN_UP, [], timedelta(0), f"{why}. Repairs did not hold; left alone.")
-    if rounds >= MOST_ROUNDS:
-        return Course(State.GIVEN_UP, [], timedelta(0), f"{why}. {rounds} repairs did not hold; left alone.")
-    pause = min(FIRST_PAUSE * GROWTH ** (rounds - 1), LONGEST_PAUSE) if rounds else timedelta(0)
-    state = State.BACKING_OFF if rounds else State.REPAIRING
-    return Course(state, treatments(present, rounds), pause, why)
+        return Course(State.REPORTED, f"{why}. Only reported, as its policy says.")
+    rounds = {one.key: _rounds(mending, one.key) for one in present}
+    fought = [one for one in present if rounds[one.key] < MOST_ROUNDS]
+    if not fought:
+        lost = f"{MOST_ROUNDS} repairs did not hold; left alone until its record or the plane changes."
+        return Course(State.GIVEN_UP, f"{why}. {lost}")
+    due = [one for one in fought if due_at(mending, one.key, at) <= at]
+    if due:
+        return Course(State.REPAIRING, f"{why}.", treatments(due, rounds), _treated(due, rounds))
+    tried = max(rounds[one.key] for one in fought)
+    lost = f"{tried} repair{'' if tried == 1 else 's'} did not hold; trying again after a pause."
+    return Course(
+        State.BACKING_OFF, f"{why}. {lost}", until=min(due_at(mending, one.key, at) for one in fought)
+    )
 
 
-def treatments(differences: Sequence[Difference], rounds: int) -> list[Treatment]:
-    """The smallest set that answers every difference, in the order in which it is to be done."""
+def due_at(mending: Mending, key: str, at: datetime) -> datetime:
+    """When a difference may be treated: what was never treated at once, and nothing shortens a pause."""
+    trial = mending.trials.get(key)
+    return at if trial is None else trial.at + pause_after(trial.rounds)
+
+
+def pause_after(rounds: int) -> timedelta:
+    """The pause that follows the so-manieth repair that did not hold."""
+    return min(FIRST_PAUSE * GROWTH ** (rounds - 1), LONGEST_PAUSE) if rounds else timedelta(0)
+
+
+def treatments(differences: Sequence[Difference], rounds: Mapping[str, int]) -> list[Treatment]:
+    """The smallest set that answers every difference, in the order in which it is to be done. `rounds` says
+    how often each was treated in vain."""
     targets: dict[Remedy, set[str]] = {}
+    everything: set[Remedy] = set()
     for one in differences:
-        for remedy in _remedies(one):
-            targets.setdefault(remedy, set()).add(one.name)
-    if rounds >= FORCE_FROM:
-        targets.setdefault(Remedy.PROVISION, set())
-        targets[Remedy.RESTART] = set()
-    order = list(ORDER)
+        for remedy, target in _answers(one, rounds.get(one.key, 0), differences):
+            targets.setdefault(remedy, set())
+            if target is None:
+                everything.add(remedy)
+            else:
+                targets[remedy].add(target)
     return [
-        Treatment(remedy=remedy, targets=sorted(targets[remedy]))
-        for remedy in sorted(targets, key=order.index)
+        Treatment(remedy=remedy, targets=[] if remedy in everything else sorted(targets[remedy]))
+        for remedy in ORDER
+        if remedy in targets
     ]
 
 
 def after_repair(
-    mending: Mending, left: Sequence[Difference], treated: Sequence[str], at: datetime
+    mending: Mending, left: Sequence[Difference], treated: Sequence[str], at: datetime, *, told: bool = True
 ) -> Mending:
-    """What to remember of a repair that has just been made: a treated difference that is there once more
-    counts against it."""
+    """What to remember of a repair that has just been made: it counts against what it treated until it has
+    held for a while. One that failed for a reason nobody could tell is tried for ever: not `told`."""
     still = {one.key for one in left if not one.past}
-    rounds = {key: mending.rounds.get(key, 0) + 1 for key in {*treated, *mending.rounds} & still}
-    return mending.model_copy(update={"rounds": rounds, "repaired_at": at})
+    trials = dict(mending.trials)
+    for key in treated:
+        rounds = _rounds(mending, key) + 1
+        counted = rounds if told else min(rounds, MOST_ROUNDS - 1)
+        trials[key] = Trial(rounds=counted, at=at, gone=key not in still)
+    return mending.model_copy(update={"trials": trials, "open": bool(left)})
 
 
 def remembered(mending: Mending, differences: Sequence[Difference], number: int, at: datetime) -> Mending:
-    """The memory as it counts for what is seen now: another revision, or a repair that held, clears it."""
+    """The memory as it counts for what is seen now. Another revision clears it; a repair that held, and a
+    given up difference that went away by itself, are forgotten."""
+    there = {one.key for one in differences if not one.past}
     if mending.number != number:
-        return Mending(number=number)
-    if mending.repaired_at is not None and at - mending.repaired_at > HOLDS and not mending.given_up:
-        return Mending(number=number)
-    keys = sorted(one.key for one in differences if not one.past)
-    if mending.given_up and mending.given_up != keys:
-        return Mending(number=number)
-    return mending
+        return Mending(number=number, open=bool(there))
+    trials = {}
+    for key, trial in mending.trials.items():
+        if trial.rounds >= MOST_ROUNDS and key not in there:
+            continue
+        if trial.gone and at - trial.at > max(HOLDS, pause_after(trial.rounds - 1)):
+            continue
+        trials[key] = trial.model_copy(update={"gone": key not in there})
+    return Mending(number=number, trials=trials, open=bool(there))
 
 
 ORDER = (
@@ -153,24 +184,6 @@ ORDER = (
 )
 """Databases before servers, servers before the door that leads to them."""
 
-
-def _remedies(difference: Difference) -> tuple[Remedy, ...]:
-    match difference.field:
-        case Field.PROCESS if difference.seen == SUSPENDED:
-            return (Remedy.WAKE,)
-        case Field.PROCESS if difference.seen == STARTING:
-            return (Remedy.AWAIT,)
-        case Field.REDIS if difference.seen == SUSPENDED:
-            return (Remedy.WAKE,)
-        case Field.DATABASE:
-            # Made anew it is empty, and only a server that starts brings its schema up to date.
-            return (Remedy.PROVISION, Remedy.RESTART)
-        case Field.BUNDLE:
-            return (Remedy.REBUILD, Remedy.RESTART)
-        case field:
-            return (REMEDIES[field],)
-
-
 REMEDIES = {
     Field.PROCESS: Remedy.FIT,
     Field.ANSWER: Remedy.RESTART,
@@ -180,6 +193,8 @@ REMEDIES = {
     Field.EXTRA: Remedy.END,
     Field.ROUTE: Remedy.RELINK,
     Field.LINK: Remedy.RELINK,
+    Field.BUNDLE: Remedy.REBUILD,
+    Field.DATABASE: Remedy.PROVISION,
     Field.ROLE: Remedy.PROVISION,
     Field.PASSWORD: Remedy.PROVISION,
     Field.GRANTS: Remedy.PROVISION,
@@ -189,3 +204,49 @@ REMEDIES = {
     Field.REDIS_PASSWORD: Remedy.PROVISION,
     Field.PERSISTENCE: Remedy.PROVISION,
 }
+OF_REPLICAS = frozenset({Field.PROCESS, Field.ANSWER, Field.WORK, Field.IMAGE, Field.ENVIRONMENT})
+
+
+def _answers(
+    one: Difference, rounds: int, among: Sequence[Difference]
+) -> Iterator[tuple[Remedy, str | None]]:
+    """What helps against one difference and whom it is for; None: all of the deployment's."""
+    forced = rounds >= FORCE_FROM
+    match one.field:
+        case Field.PROCESS | Field.REDIS if one.seen == SUSPENDED and not forced:
+            yield Remedy.WAKE, one.name
+        case field if field in OF_REPLICAS and forced:
+            yield Remedy.PROVISION, None
+            yield Remedy.RESTART, one.name
+        case Field.PROCESS if one.seen == STARTING:
+            yield Remedy.AWAIT, one.name
+        case Field.ANSWER | Field.WORK if not rounds and any(_explains(other) for other in among):
+            yield Remedy.AWAIT, one.name
+        case Field.DATABASE:
+            # Made anew it is empty, and only a server that starts brings its schema up to date.
+            yield Remedy.PROVISION, one.name
+            yield Remedy.RESTART, None
+        case Field.BUNDLE:
+            yield Remedy.REBUILD, one.name
+            yield Remedy.RESTART, None
+        case field:
+            yield REMEDIES[field], one.name
+
+
+def _explains(other: Difference) -> bool:
+    """Whether a replica that fails may be well again once this is: its databases are away, not itself ill."""
+    return REMEDIES[other.field] is Remedy.PROVISION
+
+
+def _treated(due: Sequence[Difference], rounds: Mapping[str, int]) -> dict[str, str]:
+    return {
+        one.key: ", ".join(
+            remedy if target else f"{remedy} all" for remedy, target in _answers(one, rounds[one.key], due)
+        )
+        for one in due
+    }
+
+
+def _rounds(mending: Mending, key: str) -> int:
+    trial = mending.trials.get(key)
+    return trial.rounds if trial else 0

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from workflows.causes import Cause
+from workflows.trials import Mending
 
 
 class RevisionStatus(StrEnum):
@@ -98,18 +99,6 @@ class Policy(StrEnum):
     """Do not even look."""
 
 
-class Mending(BaseModel):
-    """What a deployment's workflow remembers of its repairs, to tell one that holds from one that does not."""
-
-    rounds: dict[str, int] = {}
-    """By difference: repairs that were followed by the same difference."""
-    repaired_at: datetime | None = None
-    given_up: list[str] = []
-    """The differences that were there when it stopped trying; another set begins anew."""
-    number: int | None = None
-    """The revision all this was about."""
-
-
 class Entity(BaseModel):
     """All that a deployment workflow carries from run to run."""
 
@@ -117,6 +106,9 @@ class Entity(BaseModel):
     plane: str = "local"
     rollouts: int = 0
     mending: Mending = Mending()
+    noticed_by: str = ""
+    """Who asked for a look at the plane that has not been taken yet."""
+    noticed_at: datetime | None = None
 
 
 class Wish(BaseModel):
@@ -176,6 +168,7 @@ class Phase(StrEnum):
     """What a deployment's workflow is at, as a search attribute; a rollout's is its revision's status."""
 
     RESTING = "RESTING"
+    REPAIRING = "REPAIRING"
     ROLLING_OUT = "ROLLING_OUT"
     REMOVING = "REMOVING"
 

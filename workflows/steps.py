@@ -186,6 +186,20 @@ def patient(summary: str, limit: timedelta = timedelta(hours=6)) -> ActivityConf
     )
 
 
-def on_plane(plane: str, summary: str, *, within: timedelta | None = None) -> ActivityConfig:
-    """A patient step on a plane's queue; `within` is for what is not worth more time than that in all."""
-    return {**patient(summary), "task_queue": plane_queue(plane), "schedule_to_close_timeout": within}
+def on_plane(
+    plane: str,
+    summary: str,
+    *,
+    within: timedelta | None = None,
+    begun_within: timedelta | None = None,
+    retry: RetryPolicy | None = None,
+) -> ActivityConfig:
+    """A patient step on a plane's queue; `within` is for what is not worth more time than that in all, and
+    `begun_within` for what is not worth waiting for a plane that is away."""
+    config: ActivityConfig = {
+        **patient(summary),
+        "task_queue": plane_queue(plane),
+        "schedule_to_close_timeout": within,
+        "schedule_to_start_timeout": begun_within,
+    }
+    return {**config, "retry_policy": retry} if retry else config

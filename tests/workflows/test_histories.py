@@ -1,6 +1,7 @@
 """Workflows that began under yesterday's code end under today's: recorded histories replay.
 
-When a change of commands is meant (behind a patch, or before any release), record anew:
+There is a folder for every release, and what a release recorded is never touched again: its workflows may run
+still. When a change of commands is meant (behind a patch, or before the release), record this one's anew:
 `GRAPHYARD_RECORD=1 python -m pytest tests/workflows/test_histories.py`.
 """
 
@@ -19,6 +20,8 @@ from tests.workflows.yard import Yard
 from worker.queues import WORKFLOWS, runner
 
 HISTORIES = Path(__file__).parents[1] / "histories"
+RELEASES = ("0.1.0", "0.2.0")
+NOW = HISTORIES / RELEASES[-1]
 RECORD = os.environ.get("GRAPHYARD_RECORD") == "1"
 
 
@@ -33,10 +36,10 @@ async def test_what_ends_now_replays(yard: Yard, replayer: Replayer, ending: str
         await yard.completed(workflow_id)
         history = await yard.client.get_workflow_handle(workflow_id).fetch_history()
         await replayer.replay_workflow(history)
-        assert (HISTORIES / f"{name}.json").is_file() or RECORD, "record it"
+        assert (NOW / f"{name}.json").is_file() or RECORD, "record it"
         if RECORD:
             text = json.dumps(placeless(json.loads(history.to_json())), separators=(",", ":"))
-            (HISTORIES / f"{name}.json").write_text(text + "\n")
+            (NOW / f"{name}.json").write_text(text + "\n")
 
 
 def placeless(found: Any) -> Any:
@@ -46,12 +49,19 @@ def placeless(found: Any) -> Any:
     return [placeless(value) for value in found] if isinstance(found, list) else found
 
 
-@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+RECORDED = sorted(HISTORIES.glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 async def test_what_was_recorded_replays(replayer: Replayer, path: Path) -> None:
     await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
 
 
+def test_every_release_has_its_histories() -> None:
+    assert {path.parent.name for path in RECORDED} == set(RELEASES)
+
+
 def test_every_workflow_has_a_history() -> None:
-    recorded = [path.stem for path in HISTORIES.glob("*.json")]
+    recorded = [path.stem for path in NOW.glob("*.json")]
     for workflow in WORKFLOWS:
         assert any(name.startswith(workflow.__name__.lower()) for name in recorded)
