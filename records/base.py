@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Text, Uuid
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Enum, MetaData, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 
 CONSTRAINT_NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -26,6 +26,11 @@ CONSTRAINT_NAMES = {
 def now() -> datetime:
     """This moment, with its zone."""
     return datetime.now(UTC)
+
+
+def within(column: InstrumentedAttribute[str], first: str, end: str | None) -> list[ColumnElement[bool]]:
+    """The part of an order from `first` up to and without `end`; None means to the last."""
+    return [column >= first] if end is None else [column >= first, column < end]
 
 
 def storable(text: str) -> str:

@@ -30,9 +30,7 @@ class Plane(Base):
 
 async def beat(session: AsyncSession, sign: Beat) -> datetime | None:
     """A plane's worker is there. Since when it had been missing, if it had."""
-    gone = await session.scalar(
-        select(Plane.offline_since).where(Plane.name == sign.plane).with_for_update()
-    )
+    gone = await session.scalar(select(Plane.offline_since).where(Plane.name == sign.plane).with_for_update())
     known = {"kind": sign.kind, "version": sign.version, "seen_at": now(), "offline_since": None}
     row = insert(Plane).values(name=sign.plane, swept="", **known)
     await session.execute(row.on_conflict_do_update(index_elements=["name"], set_=known))
@@ -61,6 +59,4 @@ async def mark_offline(session: AsyncSession, silent_since: datetime) -> list[st
 
 async def swept(session: AsyncSession, name: str, sentence: str) -> None:
     """A sweep of that plane is over; one that never beat is not known here."""
-    await session.execute(
-        update(Plane).where(Plane.name == name).values(swept_at=now(), swept=sentence)
-    )
+    await session.execute(update(Plane).where(Plane.name == name).values(swept_at=now(), swept=sentence))

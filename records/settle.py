@@ -39,6 +39,8 @@ async def intent(session: AsyncSession, deployment_id: UUID) -> Intent:
         deleted=deleted,
         wanted=wanted,
         active=active.number if active else None,
+        serving=await wish(session, owner, active) if active and not deleted else None,
+        policy=owner.policy,
     )
 
 
@@ -68,7 +70,7 @@ async def _last_will(session: AsyncSession, owner: Deployment) -> Wish | None:
 
 async def wish(session: AsyncSession, owner: Deployment, row: Revision) -> Wish:
     """A revision, resolved. The image is named only while the plane is sure to have it."""
-    spec = row.source_config.get("resource_spec") or {}
+    memory = _resources(row.source_config).get("memory_mb")
     has_image = row.image_id is not None and await image.kept(session, row.image_id, owner.plane)
     return Wish(
         deployment_id=owner.id,
@@ -80,14 +82,23 @@ async def wish(session: AsyncSession, owner: Deployment, row: Revision) -> Wish:
         image=row.image_id if has_image else None,
         image_uri=row.source_revision_config.get("image_uri"),
         flavour=row.flavour,
-        replicas=max(1, int(spec.get("min_scale") or 1)),
-        memory_mb=int(spec["memory_mb"]) if spec.get("memory_mb") else None,
+        replicas=replicas(row.source_config),
+        memory_mb=int(memory) if memory else None,
         environment=row.environment,
         defaults=row.defaults,
         credentials=owner.credentials,
         custom_postgres=row.custom_postgres,
         custom_redis=row.custom_redis,
     )
+
+
+def replicas(source_config: dict[str, Any]) -> int:
+    """How many a revision with these settings runs."""
+    return max(1, int(_resources(source_config).get("min_scale") or 1))
+
+
+def _resources(source_config: dict[str, Any]) -> dict[str, Any]:
+    return source_config.get("resource_spec") or {}
 
 
 async def _archive(session: AsyncSession, row: Revision) -> Archive | None:

@@ -2,7 +2,7 @@
 
 from records import (
     deployment,
-    drift,
+    difference,
     event,
     image,
     inventory,
@@ -29,7 +29,7 @@ TABLES = (
     event.Event,
     line.Line,
     listener.Listener,
-    drift.Drift,
+    difference.Drift,
     orphan.Orphan,
     plane.Plane,
 )
