@@ -7,6 +7,7 @@ news. Ended marks stay for a while, as a change may be looked at after its doer 
 
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from uuid import UUID
 
 from workflows import names
 
-SETTLE = 1.0
-"""Seconds in which what a deed has set off still shows: a socket closed, a state told by the supervisor."""
+SETTLE = 0.5
+"""Seconds in which what a deed has set off may still happen: a program spawned, a socket closed."""
 KEPT = 120.0
 """Seconds for which ended marks are kept, for a watch that is away for a moment."""
 DONE = "done."
@@ -25,19 +26,22 @@ DONE = "done."
 
 @dataclass(frozen=True)
 class Doing:
-    """What was marked at one moment. Times are seconds since 1970."""
+    """Our deeds of the last minutes, each from when to when (seconds since 1970; without end if under way)."""
 
-    now: frozenset[UUID]
-    ended: dict[UUID, float]
+    spans: dict[UUID, list[tuple[float, float]]]
 
-    def since(self, deployment_id: UUID, moment: float) -> bool:
-        """Whether anything we did may show in what changed after that moment."""
-        ended = self.ended.get(deployment_id)
-        return deployment_id in self.now or (ended is not None and ended >= moment - SETTLE)
+    def covers(self, deployment_id: UUID, first: float, last: float) -> bool:
+        """Whether what changed some time between these two moments may be our doing."""
+        spans = self.spans.get(deployment_id, ())
+        return any(begun <= last and first <= ended + SETTLE for begun, ended in spans)
 
-    @property
-    def known(self) -> set[UUID]:
-        return {*self.now, *self.ended}
+
+@dataclass(frozen=True)
+class _Mark:
+    deployment_id: UUID
+    pid: int
+    born: str
+    begun: float
 
 
 class Ours:
@@ -46,7 +50,7 @@ class Ours:
     def __init__(self, home: Path) -> None:
         self._place = home / "run" / "ours"
         self._count = itertools.count()
-        self._read: dict[str, tuple[UUID, int, str]] = {}
+        self._read: dict[str, _Mark] = {}
 
     @contextlib.contextmanager
     def during(self, deployment_id: UUID) -> Iterator[None]:
@@ -59,7 +63,7 @@ class Ours:
         own = f"{pid}.{id(self):x}.{number}"
         mark = self._place / f"{names.short(deployment_id)}.{own}"
         fresh = self._place / f".{own}"
-        fresh.write_text(f"{deployment_id} {pid} {_born(pid)}")
+        fresh.write_text(f"{deployment_id} {pid} {_born(pid)} {time.time()}")
         fresh.replace(mark)
         try:
             yield
@@ -71,29 +75,28 @@ class Ours:
 
     def look(self) -> Doing:
         """What is marked now. Look after looking at what may have changed, never before."""
-        now: set[UUID] = set()
-        ended: dict[UUID, float] = {}
-        there: dict[str, tuple[UUID, int, str]] = {}
+        spans: dict[UUID, list[tuple[float, float]]] = {}
+        there: dict[str, _Mark] = {}
         for entry in self._entries():
-            told = self._read.get(entry.name) or _told(entry.path)
-            if told is None:
+            mark = self._read.get(entry.name) or _told(entry.path)
+            if mark is None:
                 continue
-            there[entry.name] = told
-            deployment_id, pid, born = told
+            there[entry.name] = mark
             if entry.name.startswith(DONE):
-                at = int(entry.name.rpartition(".")[2]) / 1e9
-                ended[deployment_id] = max(at, ended.get(deployment_id, 0.0))
-            elif _born(pid) == born:
-                now.add(deployment_id)
+                ended = _ended(entry.name)
+            elif _born(mark.pid) == mark.born:
+                ended = math.inf
             else:
                 Path(entry.path).unlink(missing_ok=True)
+                continue
+            spans.setdefault(mark.deployment_id, []).append((mark.begun, ended))
         self._read = there
-        return Doing(frozenset(now), ended)
+        return Doing(spans)
 
     def _clean(self) -> None:
-        oldest = time.time_ns() - int(KEPT * 1e9)
+        oldest = time.time() - KEPT
         for entry in self._entries():
-            if entry.name.startswith(DONE) and int(entry.name.rpartition(".")[2]) < oldest:
+            if entry.name.startswith(DONE) and _ended(entry.name) < oldest:
                 Path(entry.path).unlink(missing_ok=True)
 
     def _entries(self) -> list[os.DirEntry[str]]:
@@ -114,11 +117,15 @@ def _born(pid: int) -> str:
     return "" if words[0] in (b"Z", b"X") else words[19].decode()
 
 
-def _told(path: str) -> tuple[UUID, int, str] | None:
+def _ended(name: str) -> float:
+    return int(name.rpartition(".")[2]) / 1e9
+
+
+def _told(path: str) -> _Mark | None:
     try:
         with open(path) as file:
-            deployment_id, pid, born = file.read().split()
-        return UUID(deployment_id), int(pid), born
+            deployment_id, pid, born, begun = file.read().split()
+        return _Mark(UUID(deployment_id), int(pid), born, float(begun))
     except (OSError, ValueError):
         # Ended or cleaned away since it was listed, or nothing of ours.
         return None

@@ -21,6 +21,7 @@ SPAWN_ERROR, STILL_RUNNING, ALREADY_ADDED = 50, 91, 90
 TRANSIENT = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError, EOFError)
 TICK = 0.05
 URGED_SECONDS = 5.0
+GLANCE_SECONDS = 3.0
 
 
 class Unanswered(Exception):
@@ -130,9 +131,14 @@ class Supervisor:
         return (await self.all_states()).get(name)
 
     async def all_states(self) -> dict[str, State]:
-        fields = ("name", "statename", "pid", "start", "stop", "exitstatus", "spawnerr")
-        told = await self._call("getAllProcessInfo")
-        return {one["name"]: State(*(one[field] for field in fields)) for one in told}
+        return _states(await self._call("getAllProcessInfo"))
+
+    async def glance(self) -> dict[str, State] | None:
+        """All states, asked for once; None if there is no answer now."""
+        try:
+            return _states(await asyncio.to_thread(self._ask, "getAllProcessInfo", (), GLANCE_SECONDS))
+        except (*TRANSIENT, xmlrpc.client.Fault):
+            return None
 
     async def reload(self) -> None:
         """Bring supervisord in line with the files: new ones start, changed ones restart, the rest ends."""
@@ -182,14 +188,19 @@ class Supervisor:
                     raise Unanswered(f"the supervisor at {self._socket} does not answer ({error})") from error
             await asyncio.sleep(0.2)
 
-    def _ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+    def _ask(self, method: str, arguments: tuple[Any, ...], timeout: float | None = None) -> Any:
         # A connection of its own for every call: one cannot be shared between threads.
-        transport = _Transport(self._socket, self._timeout)
+        transport = _Transport(self._socket, timeout or self._timeout)
         try:
             proxy = xmlrpc.client.ServerProxy("http://supervisor/RPC2", transport=transport)
             return getattr(proxy.supervisor, method)(*arguments)
         finally:
             transport.close()
+
+
+def _states(told: list[dict[str, Any]]) -> dict[str, State]:
+    fields = ("name", "statename", "pid", "start", "stop", "exitstatus", "spawnerr")
+    return {one["name"]: State(*(one[field] for field in fields)) for one in told}
 
 
 class _Connection(http.client.HTTPConnection):

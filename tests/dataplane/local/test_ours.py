@@ -38,65 +38,68 @@ def holder(home: Path, id_: UUID) -> "subprocess.Popen[str]":
 
 
 def test_nothing_is_ours_where_nothing_was_done(tmp_path: Path) -> None:
-    doing = Ours(tmp_path).look()
-    assert not doing.since(uuid4(), 0)
-    assert doing.known == set()
+    assert not Ours(tmp_path).look().covers(uuid4(), 0, time.time())
 
 
-def test_what_is_done_now_and_what_was_a_moment_ago(tmp_path: Path) -> None:
+def test_what_changed_before_during_and_after(tmp_path: Path) -> None:
     ours, one, other = Ours(tmp_path), uuid4(), uuid4()
+    began = time.time()
     with ours.during(one):
-        assert Ours(tmp_path).look().since(one, time.time() + 1000)
-        assert not ours.look().since(other, 0)
+        doing = Ours(tmp_path).look()
+        assert doing.covers(one, time.time(), time.time())
+        assert doing.covers(one, 0, time.time())
+        assert not doing.covers(one, 0, began - 0.1)
+        assert not doing.covers(other, 0, time.time())
     ended = time.time()
     doing = Ours(tmp_path).look()
-    assert doing.since(one, ended - 0.2)
-    assert doing.since(one, ended + SETTLE / 2)
-    assert not doing.since(one, ended + SETTLE * 2)
-    assert doing.known == {one}
+    assert doing.covers(one, ended, ended)
+    assert doing.covers(one, ended + SETTLE / 2, ended + 10)
+    assert not doing.covers(one, ended + SETTLE * 2, ended + 10)
+    assert not doing.covers(one, began - 10, began - 0.1)
 
 
 def test_nested_and_at_once(tmp_path: Path) -> None:
     ours, id_ = Ours(tmp_path), uuid4()
+    later = time.time() + 100
     with ours.during(id_):
         with ours.during(id_), Ours(tmp_path).during(id_):
             pass
-        assert id_ in ours.look().now
-    assert id_ not in ours.look().now
+        assert ours.look().covers(id_, later, later)
+    assert not ours.look().covers(id_, later, later)
 
 
 def test_an_error_ends_a_mark(tmp_path: Path) -> None:
     ours, id_ = Ours(tmp_path), uuid4()
     with pytest.raises(RuntimeError), ours.during(id_):
         raise RuntimeError
-    assert ours.look().now == frozenset()
+    assert not ours.look().covers(id_, time.time() + 100, time.time() + 100)
 
 
 def test_another_process_counts_until_it_ends(tmp_path: Path) -> None:
-    id_ = uuid4()
+    id_, later = uuid4(), time.time() + 100
     process = holder(tmp_path, id_)
-    assert id_ in Ours(tmp_path).look().now
+    assert Ours(tmp_path).look().covers(id_, later, later)
     process.communicate("\n")
     doing = Ours(tmp_path).look()
-    assert id_ not in doing.now
-    assert id_ in doing.ended
+    assert not doing.covers(id_, later, later)
+    assert doing.covers(id_, time.time() - 0.1, time.time())
 
 
 def test_a_dead_process_does_not_count_and_is_cleaned_away(tmp_path: Path) -> None:
     ours, id_ = Ours(tmp_path), uuid4()
     process = holder(tmp_path, id_)
-    assert id_ in ours.look().now
+    assert ours.look().covers(id_, time.time(), time.time())
     process.kill()
     process.communicate()
-    assert not ours.look().since(id_, 0)
+    assert ours.look().spans == {}
     assert list((tmp_path / "run" / "ours").iterdir()) == []
 
 
 def test_a_pid_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     ours, id_ = Ours(tmp_path), uuid4()
     (tmp_path / "run" / "ours").mkdir(parents=True)
-    (tmp_path / "run" / "ours" / f"{names.short(id_)}.x").write_text(f"{id_} {os.getpid()} 1")
-    assert ours.look().now == frozenset()
+    (tmp_path / "run" / "ours" / f"{names.short(id_)}.x").write_text(f"{id_} {os.getpid()} 1 0")
+    assert ours.look().spans == {}
 
 
 def test_ended_marks_name_nobody_and_go_after_a_while(tmp_path: Path) -> None:
@@ -113,4 +116,4 @@ def test_ended_marks_name_nobody_and_go_after_a_while(tmp_path: Path) -> None:
 def test_what_is_not_a_mark_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "run" / "ours").mkdir(parents=True)
     (tmp_path / "run" / "ours" / "0a1b2c3d.x").write_text("nothing of ours")
-    assert Ours(tmp_path).look().known == set()
+    assert Ours(tmp_path).look().spans == {}

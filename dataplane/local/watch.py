@@ -1,0 +1,258 @@
+"""Deployments of this machine that changed, though we did nothing to them: told within a second or two.
+
+Several looks take signatures of what is there, each as often as it is cheap. What differs from what was last
+told of, and falls into no time in which we were at work on that deployment, is news. What was told is kept on
+disk, so that a watch that starts anew tells first what happened in between. A look that finds nobody to ask
+(supervisord or Postgres away) compares nothing: that is not each deployment's difference.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from dataplane.local.flapping import Flapping
+from dataplane.local.ours import Doing, Ours
+from dataplane.local.supervisor import Supervisor
+from dataplane.local.traces import Signature, Traces, news
+from dataplane.local.vitals import FINE, Processes, Pulses
+from workflows import names
+
+log = structlog.get_logger()
+
+TICK = 0.5
+LIFE = 2.0
+"""Seconds of nothing to tell after which an empty set says that the watch goes on."""
+SAVE = 1.0
+SHARE = 0.02
+"""Of one core that a single look may take; with many deployments it is taken less often."""
+FORMAT = 1
+SHORT = re.compile(r"[0-9a-f]{8}")
+
+Taken = dict[str, Signature]
+"""What a look found, by deployment."""
+
+
+class Catalogue(Protocol):
+    """The part of Postgres that the watch asks."""
+
+    async def listed(self) -> dict[str, str]: ...
+
+
+class Heartbeat(Protocol):
+    """The part of Redis that the watch asks."""
+
+    async def pulse(self, short: str) -> str: ...
+
+
+@dataclass
+class Look:
+    """One way of looking, and what it found."""
+
+    name: str
+    take: Callable[[], Awaitable[Taken | None]]
+    period: float
+    news: Callable[[Signature, Signature], list[str]]
+    when: Callable[[str], tuple[float, float] | None] = lambda thing: None
+    """Between which moments a thing became what it is, if that can be told; else since the last look."""
+    costs: bool = True
+    """Whether the time it takes is work, to be done less often the more there is of it."""
+    lasts: bool = False
+    """What it shows of our own doing is not taken for granted, but looked at again once we are done."""
+    known: Taken | None = None
+    """As it was last told of; None before the very first look."""
+    found: Taken = field(default_factory=dict)
+    began: float = 0.0
+    """When the last look that got an answer began; what it did not show happened after that."""
+    due: float = 0.0
+
+    async def look(self) -> float | None:
+        """Look once, and say since when there may be news; None where there is nothing to compare."""
+        started, began = time.monotonic(), time.time()
+        try:
+            found = await self.take()
+        except Exception as error:  # whatever one look stumbles over, the others go on
+            log.warning("the watch could not look", look=self.name, error=type(error).__name__)
+            found = None
+        cost = time.monotonic() - started
+        self.due = started + max(self.period, cost / SHARE if self.costs else 0)
+        if found is None:
+            return None
+        before, self.began, self.found = self.began, began, found
+        if self.known is None:
+            self.known = found
+            return None
+        return before
+
+
+class Watch:
+    """The watch over one home."""
+
+    def __init__(
+        self,
+        home: Path,
+        supervisor: Supervisor,
+        postgres: Catalogue,
+        redis: Heartbeat,
+        ours: Ours,
+        *,
+        tick: float = TICK,
+    ) -> None:
+        self._file = home / "run" / "watched.json"
+        self._ours = ours
+        self._tick = tick
+        self._postgres = postgres
+        self._traces = Traces(home)
+        self._processes = Processes(supervisor)
+        self._pulses = Pulses(home, self._processes, redis.pulse)
+        self._flapping = Flapping()
+        self._looks = [
+            Look("files", self._files, tick, news, self._traces.when),
+            Look("processes", self._processes.look, tick, _any, self._processes.when, costs=False),
+            Look("databases", self._databases, 2 * tick, _any),
+            Look("pulses", self._pulses.look, tick, _worse, costs=False, lasts=True),
+        ]
+        self._dirty = False
+        self._saved = 0.0
+        self.rounds = 0
+
+    async def changes(self) -> AsyncIterator[set[UUID]]:
+        """Deployments that changed and not by our doing. A set counts as told once the next is asked for."""
+        await asyncio.to_thread(self._load)
+        spoke = time.monotonic()
+        try:
+            while True:
+                started = time.monotonic()
+                self.rounds += 1
+                told = await self._round()
+                if told or time.monotonic() - spoke >= LIFE:
+                    spoke = time.monotonic()
+                    yield {self._traces.owners[short] for short in told}
+                    self._settle(told)
+                if self._dirty and time.monotonic() - self._saved >= SAVE:
+                    await asyncio.to_thread(self._save)
+                await asyncio.sleep(max(self._tick / 5, self._tick - (time.monotonic() - started)))
+        finally:
+            await self._pulses.close()
+            if self._dirty:
+                self._save()
+
+    async def _round(self) -> dict[str, list[tuple[Look, Signature]]]:
+        """Every look whose time has come; what to tell, with what it is about."""
+        now = time.monotonic()
+        since = {look.name: await look.look() for look in self._looks if look.due <= now}
+        # After the looks: whatever we did to change what they show was marked before it was done.
+        doing = await asyncio.to_thread(self._ours.look)
+        for deployment_id in doing.spans:
+            self._own(deployment_id)
+        told: dict[str, list[tuple[Look, Signature]]] = {}
+        for look in self._looks:
+            moment = since.get(look.name)
+            if moment is None or look.known is None or look.found == look.known:
+                continue
+            for short in look.found.keys() | look.known.keys():
+                before, after = look.known.get(short, {}), look.found.get(short, {})
+                if before != after and self._strange(look, short, moment, doing):
+                    told.setdefault(short, []).append((look, after))
+        return told
+
+    def _strange(self, look: Look, short: str, moment: float, doing: Doing) -> bool:
+        """Whether to tell of it now."""
+        assert look.known is not None
+        before, after = look.known.get(short, {}), look.found.get(short, {})
+        things, owner = look.news(before, after), self._traces.owners.get(short)
+        if not things:
+            self._know(look, short, after)
+            return False
+        if owner is None:
+            return False
+        strange = [thing for thing in things if not self._ours_did(look, thing, owner, moment, doing)]
+        if not strange and not look.lasts:
+            self._know(look, short, after)
+        if not strange or not self._flapping.may(short):
+            return False
+        log.info("changed, and not by us", deployment=str(owner), look=look.name, things=strange[:5])
+        return True
+
+    def _ours_did(self, look: Look, thing: str, owner: UUID, moment: float, doing: Doing) -> bool:
+        now = time.time()
+        if look.lasts:
+            return doing.covers(owner, now, now)
+        first, last = look.when(thing) or (moment, now)
+        return doing.covers(owner, min(first, now), min(last, now))
+
+    def _settle(self, told: Mapping[str, list[tuple[Look, Signature]]]) -> None:
+        for short, changed in told.items():
+            self._flapping.told(short)
+            for look, after in changed:
+                self._know(look, short, after)
+
+    def _know(self, look: Look, short: str, signature: Signature) -> None:
+        assert look.known is not None
+        if look.known is look.found:
+            look.known = dict(look.known)
+        if signature:
+            look.known[short] = signature
+        else:
+            look.known.pop(short, None)
+        self._dirty = True
+
+    def _own(self, deployment_id: UUID) -> None:
+        self._traces.owners[names.short(deployment_id)] = deployment_id
+
+    async def _files(self) -> Taken:
+        return await asyncio.to_thread(self._traces.look)
+
+    async def _databases(self) -> Taken:
+        return {short: {"databases": told} for short, told in (await self._postgres.listed()).items()}
+
+    def _load(self) -> None:
+        """What was told before, unless there is nothing that can be read."""
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            said = json.loads(self._file.read_bytes())
+            if said["format"] != FORMAT:
+                return
+            for deployment_id in said["owners"]:
+                self._own(UUID(deployment_id))
+            for look in self._looks:
+                if look.name in said["known"]:
+                    look.known = {short: dict(one) for short, one in said["known"][look.name].items()}
+                    look.began = float(said["at"])
+
+    def _save(self) -> None:
+        """Whole or not at all. Not forced to the disk: after a power cut there is nothing left as it was."""
+        there = {short for look in self._looks for short in (look.known or {})}
+        said = {
+            "format": FORMAT,
+            "at": time.time(),
+            "owners": [str(owner) for short, owner in self._traces.owners.items() if short in there],
+            "known": {look.name: look.known for look in self._looks if look.known is not None},
+        }
+        fresh = self._file.with_name(f".{self._file.name}.{os.getpid()}.new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(said, file, separators=(",", ":"))
+        fresh.replace(self._file)
+        self._dirty, self._saved = False, time.monotonic()
+
+
+def _any(before: Signature, after: Signature) -> list[str]:
+    return sorted(thing for thing in before.keys() | after.keys() if before.get(thing) != after.get(thing))
+
+
+def _worse(before: Signature, after: Signature) -> list[str]:
+    """One who was never asked before, or is no more, is no news."""
+    return sorted(
+        thing
+        for thing, told in after.items()
+        if told != before.get(thing) and not (thing not in before and told in FINE)
+    )
