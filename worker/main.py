@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.client import Client
 from temporalio.worker import Worker
 
 import telemetry
@@ -31,7 +30,7 @@ from worker.context import StepContext
 from worker.nudge import Notifier, Nudge
 from worker.patience import until_reached
 from worker.queues import control_worker, plane_worker
-from worker.schedules import keep_sweep
+from worker.schedules import keep
 from workflows.surveys import Beat
 
 Result = TypeVar("Result")
@@ -75,7 +74,8 @@ async def build(settings: Settings, parts: AsyncExitStack) -> list[Worker]:
 
     to_temporal = await until_reached("Temporal", lambda: temporal.connect(settings))
     await until_reached("the records", lambda: ping(engine))
-    await parts.enter_async_context(beside(keep_schedules(to_temporal, settings), "keep schedules"))
+    every = timedelta(seconds=settings.sweep_seconds)
+    await parts.enter_async_context(beside(keep(to_temporal, settings.plane, every), "keep sweep and watch"))
 
     interceptors = [StepContext()]
     nudge = Nudge(to_temporal, sessions(engine))
@@ -91,11 +91,6 @@ async def ping(engine: AsyncEngine) -> None:
     """Whether the records answer and have their schema; migrations are not the worker's to run."""
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1 FROM deployments LIMIT 1"))
-
-
-async def keep_schedules(to_temporal: Client, settings: Settings) -> None:
-    every = timedelta(seconds=settings.sweep_seconds)
-    await until_reached("schedules", lambda: keep_sweep(to_temporal, settings.plane, every))
 
 
 @asynccontextmanager
