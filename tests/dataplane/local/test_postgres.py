@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dataplane.local.postgres import Postgres, limit
+from dataplane.local.catalog import limit
+from dataplane.local.postgres import Postgres
 from sealing import Keyring
 from workflows import names
 from workflows.causes import Code, Refused
