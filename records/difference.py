@@ -15,7 +15,7 @@ from records.base import Base, Counter, Moment, words
 from workflows.accounts import Finder
 from workflows.drift import Difference, Field, Severity, sentence
 
-SAME_DEATH = timedelta(seconds=2)
+SAME_DEATH = timedelta(seconds=1)
 """Supervisors tell moments in whole seconds."""
 EARLIER = timedelta(minutes=2)
 """How long a process may have been dead when somebody noticed who did not know since when."""
@@ -105,5 +105,5 @@ class Drift(Base):
         if (self.field, self.name) != (death.field, death.name) or death.since is None:
             return False
         if self.since is not None:
-            return abs(self.since - death.since) <= SAME_DEATH
+            return abs(self.since - death.since) < SAME_DEATH
         return self.noticed_at - EARLIER <= death.since <= (self.closed_at or death.since)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from workflows.drift import MISSING, Difference, Field
+from workflows.drift import MISSING, Difference, Field, Severity
 
 SAID = {
     Field.IMAGE: "runs another image",
@@ -28,11 +28,16 @@ OF_REPLICAS = {
 
 
 def told(name: str, differences: Sequence[Difference], replicas: int) -> str:
-    """The worst of what differs, which comes first, and that there is more."""
-    worst = differences[0]
+    """The worst of what differs, and how many other aspects do."""
+    worst = min(differences, key=_rank)
     alike = [one for one in differences if (one.field, one.seen) == (worst.field, worst.seen)]
     others = len({one.field for one in differences} - {worst.field})
     return f"{name} {_said(worst, len(alike), replicas)}" + (f" and {others} more" if others else "")
+
+
+def _rank(one: Difference) -> tuple[int, int]:
+    """What it means for users first, then servers before what is around them."""
+    return list(Severity).index(one.severity), list(Field).index(one.field)
 
 
 def _said(worst: Difference, alike: int, replicas: int) -> str:
@@ -45,6 +50,8 @@ def _said(worst: Difference, alike: int, replicas: int) -> str:
         case Field.REDIS | Field.ROLE if worst.seen != MISSING:
             thing = "Redis" if worst.field is Field.REDIS else "database role"
             return f"has a {thing} that is {worst.seen}"
+        case Field.LINK if worst.seen == MISSING:
+            return "is led nowhere"
         case field if field in OF_REPLICAS:
             does = "does" if alike == 1 else "do"
             return f"has {count} {OF_REPLICAS[field].format(does=does)}"

@@ -1,4 +1,4 @@
-"""Wishes nobody acts on: what a lost nudge leaves behind, found by looking at the rows."""
+"""Wishes nobody acts on: what a lost nudge or a lost workflow leaves behind, found by looking at the rows."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,6 +45,20 @@ async def overdue(
         .outerjoin(wishes, wishes.c.deployment_id == Deployment.id)
         .where(Deployment.plane == plane, or_(deleted, wishes.c.since.is_not(None)))
         .order_by(since, Deployment.id)
+    )
+    return [Waiting(row, moment) for row, moment in await session.execute(query)]
+
+
+async def under_way(session: AsyncSession, plane: str) -> list[Waiting]:
+    """Deployments of a plane with a revision that a rollout took on and that has not ended, and when it last
+    moved: somebody should be at work on each."""
+    moved = func.max(Revision.updated_at)
+    query = (
+        select(Deployment, moved)
+        .join(Revision, Revision.deployment_id == Deployment.id)
+        .where(Deployment.plane == plane, Revision.status.in_(OPEN), Revision.attended_at.is_not(None))
+        .group_by(Deployment.id)
+        .order_by(moved, Deployment.id)
     )
     return [Waiting(row, moment) for row, moment in await session.execute(query)]
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from records import deployment, image, revision, settle, upload, wish, workspace
+from records import deployment, image, inventory, revision, settle, upload, wish, workspace
 from records.base import now
 from records.deployment import Deployment
 from records.revision import Revision
@@ -102,7 +102,8 @@ def an_image(**fields: Any) -> shapes.Image:
 async def with_image(session: AsyncSession, row: Revision, made: shapes.Image | None = None) -> Revision:
     """A revision whose image exists on the plane."""
     made = made or an_image()
-    await image.enter(session, made, PLANE)
+    owner = await session.get_one(Deployment, row.deployment_id)
+    await image.enter(session, made, owner.plane)
     row.image_id, row.defaults = made.digest, made.defaults
     await session.flush()
     return row
@@ -112,3 +113,18 @@ async def wish_of(session: AsyncSession, row: Revision) -> Wish:
     """The revision, resolved, as a workflow would carry it."""
     owner = await session.get_one(Deployment, row.deployment_id)
     return await settle.wish(session, owner, row)
+
+
+async def a_served(
+    session: AsyncSession, *, replicas: int = 1, environment: Environment | None = None, **fields: Any
+) -> tuple[Deployment, Wish]:
+    """A deployment and the revision that serves it, with everything entered and its image there."""
+    owner = await a_deployment(session, **fields)
+    config = {"resource_spec": {"min_scale": replicas}}
+    row = await a_revision(session, owner, source_config=config, environment=environment)
+    await with_image(session, row)
+    found = await wish_of(session, row)
+    await inventory.enter(session, found, owner.plane)
+    await ended(session, await claimed(session, row))
+    await deployment.serve(session, owner, row.key, url="http://here", image_version=None)
+    return owner, found

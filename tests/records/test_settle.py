@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from records import deployment, image, inventory, settle, upload, wish
+from records import deployment, drift, image, inventory, settle, upload, wish
 from records.base import now
 from records.deployment import Deployment
 from records.revision import Revision
@@ -23,7 +23,7 @@ from tests.rows import (
     with_image,
 )
 from workflows.causes import Code
-from workflows.shapes import Flavour, RevisionStatus, SourceKind
+from workflows.shapes import Flavour, Policy, RevisionStatus, SourceKind
 
 Step = Callable[[AsyncSession, Revision], Awaitable[Any]]
 
@@ -193,6 +193,33 @@ async def test_the_one_that_serves_is_named(session: AsyncSession) -> None:
     assert intent.active == 1
     assert intent.wanted is not None
     assert intent.wanted.number == 2
+
+
+async def test_what_serves_is_wanted_to_go_on_serving(session: AsyncSession) -> None:
+    owner = await a_deployment(session)
+    assert (await settle.intent(session, owner.id)).serving is None
+    first = await serving(session, owner, Environment("1"))
+    made = an_image(defaults="sealed defaults")
+    await with_image(session, first, made)
+    flying = await claimed(session, await wish.add(session, owner.id, Change(environment=Environment("2"))))
+    intent = await settle.intent(session, owner.id)
+    assert intent.serving == await wish_of(session, first)
+    assert (intent.serving.number, intent.serving.environment) == (1, "1")
+    assert (intent.serving.image, intent.serving.defaults) == (made.digest, "sealed defaults")
+    await ended(session, flying, RevisionStatus.DEPLOY_FAILED)
+    intent = await settle.intent(session, owner.id)
+    assert intent.wanted is None
+    assert intent.serving is not None
+    await deployment.mark_deleted(session, owner.id)
+    intent = await settle.intent(session, owner.id)
+    assert (intent.serving, intent.active) == (None, 1)
+
+
+async def test_the_policy_travels_along(session: AsyncSession) -> None:
+    owner = await a_deployment(session)
+    assert (await settle.intent(session, owner.id)).policy is Policy.REPAIR
+    await drift.set_policy(session, owner.id, Policy.REPORT)
+    assert (await settle.intent(session, owner.id)).policy is Policy.REPORT
 
 
 REMOVED = [

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.control.records import RecordSteps, RemovalIncomplete
-from records import deployment, event, image, inventory, revision, wish
+from records import deployment, drift, event, image, inventory, revision, wish
+from records.base import now
 from records.deployment import Deployment
 from records.event import EventKind
 from records.image import BuildOutcome
@@ -16,7 +17,10 @@ from records.revision import Revision
 from records.session import Sessions
 from records.specification import Change, Environment
 from tests.rows import a_deployment, a_revision, an_image, an_upload, wish_of
+from workflows.accounts import Account, Finder, Notice
 from workflows.causes import Cause, Code
+from workflows.drift import Difference, Field, Severity
+from workflows.mending import State
 from workflows.shapes import (
     Built,
     DeploymentStatus,
@@ -34,13 +38,19 @@ SUPERSEDED = Cause(code=Code.SUPERSEDED, message="Revision 2 is newer.")
 BROKEN = Cause(code=Code.RESOLUTION_FAILED, message="could not resolve X.", fix="Pin X.")
 
 
-async def nobody(_: Deployment) -> None:
-    raise AssertionError("nothing to nudge here")
+class Nobody:
+    """Nothing is to be nudged here."""
+
+    async def __call__(self, row: Deployment) -> None:
+        raise AssertionError(row.name)
+
+    async def alive(self, row: Deployment) -> bool:
+        raise AssertionError(row.name)
 
 
 @pytest.fixture
 def steps(ledger: Sessions) -> RecordSteps:
-    return RecordSteps(ledger, public_url="http://127.0.0.1:4747/", nudge=nobody)
+    return RecordSteps(ledger, public_url="http://127.0.0.1:4747/", nudge=Nobody())
 
 
 @pytest.fixture
@@ -331,3 +341,32 @@ async def test_steps_for_what_is_gone_do_nothing(
     assert await there(session, owner) == []
     session.expunge_all()
     assert await revision.newest(session, owner.id) is None
+
+
+async def test_an_account_is_written_down_once(
+    steps: RecordSteps, session: AsyncSession, owner: Deployment
+) -> None:
+    of = await a_wish(session, owner)
+    told = Account(
+        deployment_id=owner.id,
+        revision_id=of.revision_id,
+        number=1,
+        notice=Notice(by=Finder.WATCH, at=now()),
+        at=now(),
+        differences=[
+            Difference(
+                field=Field.REDIS, name="redis", wanted="running", seen="missing", severity=Severity.DOWN
+            )
+        ],
+        state=State.REPAIRING,
+        why="Redis is missing.",
+    )
+    await steps.account(told)
+    await steps.account(told)
+    (row,) = await drift.open_of(session, owner.id)
+    assert (row.field, row.seen, row.found_by) == (Field.REDIS, "missing", Finder.WATCH)
+    assert (await fresh(session, owner)).drift_state is State.REPAIRING
+    await deployment.mark_deleted(session, owner.id)
+    await deployment.forget(session, owner.id)
+    await session.commit()
+    await steps.account(told)

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.control.records import RecordSteps
-from records import line
+from records import line, revision
 from records.base import now
 from records.deployment import Deployment
 from records.line import LogKind, NewLine, Wanted
 from records.session import Sessions
-from tests.rows import a_deployment, a_revision
+from tests.rows import a_deployment, a_revision, claimed
 
 PLANE = "swept"
 
@@ -23,11 +23,18 @@ class Nudges:
     def __init__(self) -> None:
         self.seen: list[UUID] = []
         self.refuses: str | None = None
+        self.lost: set[str] = set()
+        self.away = False
 
     async def __call__(self, row: Deployment) -> None:
         if row.name == self.refuses:
             raise ConnectionError("Temporal is away")
         self.seen.append(row.id)
+
+    async def alive(self, row: Deployment) -> bool:
+        if self.away:
+            raise ConnectionError("Temporal is away")
+        return row.name not in self.lost
 
 
 @pytest.fixture
@@ -70,6 +77,55 @@ async def test_many_waited(steps: RecordSteps, nudges: Nudges, session: AsyncSes
     assert swept.sentence == (
         "5 deployments, 5 nudged: agent-100 waited 100 s, agent-90 waited 90 s, agent-80 waited 80 s, 2 more"
     )
+
+
+async def flies(session: AsyncSession, name: str) -> Deployment:
+    """A deployment with a rollout that has only just moved."""
+    owner = await a_deployment(session, name=name, plane=PLANE)
+    await claimed(session, await a_revision(session, owner))
+    await session.commit()
+    return owner
+
+
+async def test_a_rollout_without_a_workflow_is_nudged_at_once(
+    steps: RecordSteps, nudges: Nudges, session: AsyncSession
+) -> None:
+    await flies(session, "at-work")
+    lost = await flies(session, "my-agent")
+    nudges.lost = {"my-agent"}
+    swept = await steps.nudge_unattended(PLANE)
+    assert nudges.seen == [lost.id]
+    assert swept.sentence == "2 deployments, 1 nudged: my-agent had no workflow"
+
+
+async def test_who_waited_is_not_asked_for_as_well(
+    steps: RecordSteps, nudges: Nudges, session: AsyncSession
+) -> None:
+    owner = await flies(session, "my-agent")
+    (row,) = await revision.still_open(session, owner.id)
+    row.updated_at = now() - timedelta(minutes=11)
+    await session.commit()
+    nudges.lost = {"my-agent"}
+    swept = await steps.nudge_unattended(PLANE)
+    assert (nudges.seen, swept.sentence) == ([owner.id], "1 deployment, 1 nudged: my-agent waited 660 s")
+
+
+async def test_a_wish_that_is_fresh_needs_no_workflow_yet(
+    steps: RecordSteps, nudges: Nudges, session: AsyncSession
+) -> None:
+    await waits(session, "my-agent", 1)
+    nudges.lost = {"my-agent"}
+    assert (await steps.nudge_unattended(PLANE)).nudged == 0
+
+
+async def test_who_cannot_be_asked_for_is_left_to_the_next_sweep(
+    steps: RecordSteps, nudges: Nudges, session: AsyncSession
+) -> None:
+    await flies(session, "my-agent")
+    late = await waits(session, "late", 70)
+    nudges.away = True
+    assert (await steps.nudge_unattended(PLANE)).nudged == 1
+    assert nudges.seen == [late.id]
 
 
 async def test_old_lines_go(steps: RecordSteps, session: AsyncSession) -> None:
