@@ -182,7 +182,8 @@ def rough_facts(shown: Shown) -> Iterator[tuple[str, Fact]]:
 def signatures(shown: Shown) -> Mapping[str, str]:
     """By deployment a text that changes whenever anything does that the catalogs show of it."""
     parts: dict[str, list[str]] = {}
-    for thing in (*shown.roles, *shown.databases):
+    things: list[_Thing] = [*shown.roles, *shown.databases]
+    for thing in things:
         parts.setdefault(_short(thing), []).append(repr(thing))
     return {short: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for short, said in parts.items()}
 

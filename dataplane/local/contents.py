@@ -121,9 +121,9 @@ async def put_right(connection: AsyncConnection, role: str, seen: Overview) -> N
 def _statements(one: Object, takers: set[str]) -> Iterator[sql.SQL]:
     kind, name = one.kind, one.name.replace("{", "{{").replace("}", "}}")
     if one.movable and one.owner in takers:
-        yield sql.SQL(f"alter {kind} {name} owner to {{}}")  # type: ignore[arg-type]
+        yield sql.SQL(f"alter {kind} {name} owner to {{}}")
     if not one.usable:
-        yield sql.SQL(f"grant all on {kind} {name} to {{}}")  # type: ignore[arg-type]
+        yield sql.SQL(f"grant all on {kind} {name} to {{}}")
 
 
 async def _objects(connection: AsyncConnection, role: str, *, all_: bool) -> list[Object]:

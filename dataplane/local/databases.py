@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from dataplane.flavours import flavour
+from dataplane.local.ours import Ours
 from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis
 from workflows.shapes import Sighting, Wish
@@ -12,28 +13,31 @@ from workflows.shapes import Sighting, Wish
 class LocalDatabases:
     """What a deployment keeps its state in, unless it brings its own."""
 
-    def __init__(self, postgres: Postgres, redis: Redis) -> None:
+    def __init__(self, postgres: Postgres, redis: Redis, ours: Ours) -> None:
         self._postgres = postgres
         self._redis = redis
+        self._ours = ours
 
     async def provision(self, wish: Wish) -> None:
         """Make what the wish needs of us, side by side."""
         if not flavour(wish.flavour).databases:
             return
         try:
-            async with asyncio.TaskGroup() as group:
-                if not wish.custom_postgres:
-                    group.create_task(self._postgres.provision(wish))
-                if not wish.custom_redis:
-                    group.create_task(self._redis.provision(wish))
+            with self._ours.during(wish.deployment_id):
+                async with asyncio.TaskGroup() as group:
+                    if not wish.custom_postgres:
+                        group.create_task(self._postgres.provision(wish))
+                    if not wish.custom_redis:
+                        group.create_task(self._redis.provision(wish))
         except ExceptionGroup as several:
             # Not `except*`: up to Python 3.11.3 what is raised inside one comes out in a group again.
             raise several.exceptions[0] from None
 
     async def remove(self, wish: Wish) -> None:
         """Take away both, also where the newest revision does not use them: an older one may have."""
-        await self._postgres.remove(wish)
-        await self._redis.remove(wish)
+        with self._ours.during(wish.deployment_id):
+            await self._postgres.remove(wish)
+            await self._redis.remove(wish)
 
     async def observe(self, wish: Wish) -> Sighting:
         resources = [*await self._postgres.observe(wish), *await self._redis.observe(wish)]

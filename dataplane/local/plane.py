@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from dataplane.local.databases import LocalDatabases
 from dataplane.local.environment import Environment
+from dataplane.local.ours import Ours
 from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
 from dataplane.local.servers import LocalServers
@@ -41,4 +42,6 @@ def local_plane(
         progress_seconds=progress_seconds,
         drain_seconds=drain_seconds,
     )
-    return Plane(name=name, images=images, databases=LocalDatabases(postgres, redis), servers=servers)
+    return Plane(
+        name=name, images=images, databases=LocalDatabases(postgres, redis, Ours(home)), servers=servers
+    )

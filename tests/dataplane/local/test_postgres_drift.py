@@ -63,8 +63,8 @@ async def wish(postgres: Postgres, standing: Wish, postgres_server: Server) -> A
         for statement in CLEARED:
             admin.execute(sql.SQL(statement).format(sql.Identifier(name_of(standing))))
     with psycopg.connect(postgres.uri(standing), autocommit=True) as connection:
-        for statement in CONTENT:
-            connection.execute(statement)
+        for made in CONTENT:
+            connection.execute(made)
     yield standing
     with psycopg.connect(postgres_server.dsn(), autocommit=True) as admin:
         admin.execute("drop role if exists gy_test_other")
