@@ -19,6 +19,8 @@ from workflows import names
 
 SETTLE = 0.5
 """Seconds in which what a deed has set off may still happen: a program spawned, a socket closed."""
+BLUR = 0.05
+"""Seconds by which the kernel's own times may be early: it counts a process's in hundredths."""
 KEPT = 120.0
 """Seconds for which ended marks are kept, for a watch that is away for a moment."""
 DONE = "done."
@@ -33,7 +35,7 @@ class Doing:
     def covers(self, deployment_id: UUID, first: float, last: float) -> bool:
         """Whether what changed some time between these two moments may be our doing."""
         spans = self.spans.get(deployment_id, ())
-        return any(begun <= last and first <= ended + SETTLE for begun, ended in spans)
+        return any(begun - BLUR <= last and first <= ended + SETTLE for begun, ended in spans)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Each is told from all other processes by the socket that it was given to listen 
 
 import asyncio
 import contextlib
+import os
 
 import psutil
 
@@ -19,6 +20,20 @@ def strays(beginning: str) -> list[psutil.Process]:
             told = process.environ().get("GRAPHYARD_SOCKET", "")
             if told.startswith(beginning) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
+    return found
+
+
+def sockets_of(beginning: str) -> list[tuple[int, str]]:
+    """The pid and the socket of every living replica whose socket's path begins like this. Read from /proc by
+    hand: over all processes of a machine psutil takes ten times as long."""
+    found, wanted = [], b"GRAPHYARD_SOCKET=" + os.fsencode(beginning)
+    for pid in (name for name in os.listdir("/proc") if name.isdigit()):
+        # What belongs to others, or is gone since, cannot be read.
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            said = file.read()
+            if wanted in said:
+                lines = [line for line in said.split(b"\0") if line.startswith(wanted)]
+                found += [(int(pid), os.fsdecode(line.partition(b"=")[2])) for line in lines[:1]]
     return found
 
 
