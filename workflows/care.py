@@ -151,8 +151,10 @@ class Care:
             seen = await self.look()
             if seen is None:
                 return
-            wish, at = seen.wish, seen.sighted.at
-            self.entity.mending = remembered(self.entity.mending, seen.differences, wish.number, at)
+            wish = seen.wish
+            self.entity.mending = remembered(
+                self.entity.mending, seen.differences, wish.number, workflow.now()
+            )
             todo = await self.tell(seen, notice, {})
             while todo.treatments and not self.stopped():
                 trouble, expected = await self.repair(wish, todo)
@@ -161,7 +163,7 @@ class Care:
                     self.entity.mending,
                     seen.differences,
                     list(todo.treated),
-                    seen.sighted.at,
+                    workflow.now(),
                     told=expected,
                 )
                 after = Notice(by=Finder.WORKFLOW, at=seen.sighted.at)
