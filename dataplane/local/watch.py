@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -125,7 +125,7 @@ class Watch:
         self._saved = 0.0
         self.rounds = 0
 
-    async def changes(self) -> AsyncIterator[set[UUID]]:
+    async def changes(self) -> AsyncGenerator[set[UUID], None]:
         """Deployments that changed and not by our doing. A set counts as told once the next is asked for."""
         await asyncio.to_thread(self._load)
         spoke = time.monotonic()
