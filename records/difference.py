@@ -100,10 +100,12 @@ class Drift(Base):
             )
         )
 
-    def tells_of(self, death: Difference) -> bool:
-        """Whether this is that very death of that process, as it was seen while it lasted or after."""
+    def tells_of(self, death: Difference, *, over: datetime | None = None) -> bool:
+        """Whether this is that very death of that process, as it was seen while it lasted or after. One that
+        lasts cannot be what is over, unless it began then; `over` says when it has just ended."""
         if (self.field, self.name) != (death.field, death.name) or death.since is None:
             return False
         if self.since is not None:
             return abs(self.since - death.since) < SAME_DEATH
-        return self.noticed_at - EARLIER <= death.since <= (self.closed_at or death.since)
+        end = self.closed_at or over
+        return end is not None and self.noticed_at - EARLIER <= death.since <= end

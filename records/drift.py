@@ -6,31 +6,27 @@ under the lock of the deployment's row, and every opening, closing and change of
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Interval, cast, func, or_, select
+from sqlalchemy import Interval, cast, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from records import deployment
 from records.base import now, storable
 from records.deployment import Deleted, Deployment
-from records.difference import SAME_DEATH
 from records.difference import Drift as Drift
 from records.difference import Outcome as Outcome
 from records.event import EventKind, tell
+from records.look import Look
 from workflows.accounts import Account
-from workflows.causes import Cause, Code
-from workflows.drift import Difference, Field, Severity, sentence
+from workflows.drift import Field, Severity
 from workflows.mending import State
 from workflows.shapes import Policy
 
-MOST_EVIDENCE = 8_000
-"""Characters kept of a dead process's last lines: the last ones, where the reason is."""
-MOST_SEEN = 500
-TAKES_EFFECT = timedelta(minutes=5)
-"""What goes away so soon after it was treated went because of that."""
-BY_SUPERVISOR = "Its supervisor started it again."
+MOST_KEPT = 1_000
+"""So many closed differences a deployment keeps at least, however often it crashes."""
+TRIM_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,11 @@ async def account(session: AsyncSession, told: Account) -> None:
     if owner.drift_looked_at is not None and told.at < owner.drift_looked_at:
         return
     if told.state is not State.PAUSED:
-        await _Look(session, owner, told).enter()
+        opened = await Look(session, owner, told).enter(await open_of(session, owner.id))
         owner.drift_looked_at = told.at
+        # Most often that is the one that crashes most.
+        if any(row.id % TRIM_EVERY == 0 for row in opened):
+            await _trim(session, owner.id)
     _stand(session, owner, told.state, told.why, revision=(told.revision_id, told.number))
     owner.drift_next_try_at = told.next_try_at
     await session.flush()
@@ -140,6 +139,14 @@ async def score(
     return Score(found, repaired, gone, still, *(None if it is None else float(it) for it in spans))
 
 
+async def forget(session: AsyncSession, plane: str, before: datetime) -> int:
+    """Drop what was closed before that moment; how many went."""
+    gone = await session.execute(
+        delete(Drift).where(Drift.plane == plane, Drift.closed_at < before).returning(Drift.id)
+    )
+    return len(gone.all())
+
+
 async def counts(session: AsyncSession) -> dict[tuple[str, Field, Severity], int]:
     """How many differences are open, by plane, field and severity."""
     group = (Drift.plane, Drift.field, Drift.severity)
@@ -147,108 +154,12 @@ async def counts(session: AsyncSession) -> dict[tuple[str, Field, Severity], int
     return {(row[0], row[1], row[2]): row[3] for row in await session.execute(query)}
 
 
-class _Look:
-    """One account on its way into the rows of a locked deployment."""
-
-    def __init__(self, session: AsyncSession, owner: Deployment, told: Account) -> None:
-        self._session = session
-        self._owner = owner
-        self._told = told
-        known = [_stored(one, told) for one in told.differences]
-        self._past = [one for one in known if one.past]
-        self._present = {one.key: one for one in known if not one.past}
-
-    async def enter(self) -> None:
-        rows = {row.key: row for row in await open_of(self._session, self._owner.id)}
-        for key, row in rows.items():
-            if key in self._present:
-                self._update(row, self._present[key])
-            else:
-                self._close(row)
-        for key, one in self._present.items():
-            if key not in rows:
-                self._open(one)
-        # After the rows that were open: a death that was noticed while it lasted is on record already.
-        for one in self._past:
-            known = [row for row in await self._alike(one) if row.tells_of(one)]
-            if not known:
-                self._end(self._open(one), Outcome.REPAIRED, BY_SUPERVISOR)
-            elif known[0].since is None:
-                known[0].since = one.since
-        await self._session.flush()
-
-    async def _alike(self, one: Difference) -> list[Drift]:
-        """Rows of the same thing that may be about the same death."""
-        assert one.since is not None
-        query = select(Drift).where(
-            Drift.deployment_id == self._owner.id,
-            Drift.field == one.field,
-            Drift.name == one.name,
-            or_(Drift.closed_at.is_(None), Drift.closed_at >= one.since - SAME_DEATH),
-        )
-        return list(await self._session.scalars(query.order_by(Drift.id)))
-
-    def _open(self, one: Difference) -> Drift:
-        told = self._told
-        noticed = max(told.notice.at, one.since) if one.since else told.notice.at
-        row = Drift(
-            **one.model_dump(),
-            deployment_id=self._owner.id,
-            plane=self._owner.plane,
-            number=told.number,
-            found_by=told.notice.by,
-            noticed_at=min(noticed, told.at),
-            found_at=now(),
-            rounds=0,
-            treatment="",
-        )
-        self._session.add(row)
-        self._tell(row, EventKind.DRIFT_FOUND, f"{_capital(sentence(one))}.")
-        return row
-
-    def _update(self, row: Drift, one: Difference) -> None:
-        row.number, row.wanted, row.seen, row.severity = self._told.number, one.wanted, one.seen, one.severity
-        row.since = row.since or one.since
-        row.code, row.evidence = one.code or row.code, one.evidence or row.evidence
-        if (treatment := self._told.treated.get(row.key)) is not None:
-            row.treatment, row.treated_at = treatment, self._told.at
-            row.rounds = max(row.rounds, self._told.rounds)
-
-    def _close(self, row: Drift) -> None:
-        at, treatment = self._told.at, self._told.treated.get(row.key)
-        death = next((one for one in self._past if row.tells_of(one)), None)
-        if death is not None:
-            row.past, row.since = True, row.since or death.since
-            row.code, row.evidence = row.code or death.code, row.evidence or death.evidence
-        if treatment is not None:
-            self._end(row, Outcome.REPAIRED, treatment)
-        elif row.treated_at is not None and at - row.treated_at <= TAKES_EFFECT:
-            self._end(row, Outcome.REPAIRED, row.treatment)
-        elif death is not None:
-            self._end(row, Outcome.REPAIRED, BY_SUPERVISOR)
-        elif row.number != self._told.number:
-            self._end(row, Outcome.GONE, f"Revision {self._told.number} serves now.")
-        else:
-            self._end(row, Outcome.GONE, "It went away by itself.")
-
-    def _end(self, row: Drift, outcome: Outcome, treatment: str) -> None:
-        row.closed_at, row.outcome, row.treatment = self._told.at, outcome, treatment
-        kind = EventKind.DRIFT_REPAIRED if outcome is Outcome.REPAIRED else EventKind.DRIFT_GONE
-        self._tell(row, kind, f"{_capital(row.key)} is as the record says again. {treatment}")
-
-    def _tell(self, row: Drift, kind: EventKind, message: str) -> None:
-        sides = (row.wanted, row.seen) if kind is EventKind.DRIFT_FOUND else (row.seen, row.wanted)
-        tell(
-            self._session,
-            self._owner.id,
-            kind,
-            revision=(self._told.revision_id, self._told.number),
-            before=sides[0],
-            after=sides[1],
-            message=message,
-            cause=Cause(code=Code(row.code), message=message) if row.code else None,
-            since=row.began,
-        )
+async def _trim(session: AsyncSession, deployment_id: UUID) -> None:
+    """Keep the newest rows of a deployment that crashes all the time."""
+    own = (Drift.deployment_id == deployment_id, Drift.closed_at.is_not(None))
+    last = select(Drift.id).where(*own).order_by(Drift.id.desc()).offset(MOST_KEPT).limit(1)
+    if (surplus := await session.scalar(last)) is not None:
+        await session.execute(delete(Drift).where(*own, Drift.id <= surplus))
 
 
 def _stand(
@@ -274,20 +185,3 @@ def _stand(
         since=owner.drift_since,
     )
     owner.drift_state, owner.drift_since = state, now()
-
-
-def _stored(one: Difference, told: Account) -> Difference:
-    """A difference as it may be stored. Who tells of a past death knows when it was; if not, it was when it
-    was noticed."""
-    return one.model_copy(
-        update={
-            "wanted": storable(one.wanted)[:MOST_SEEN],
-            "seen": storable(one.seen)[:MOST_SEEN],
-            "evidence": storable(one.evidence)[-MOST_EVIDENCE:],
-            "since": one.since or (told.notice.at if one.past else None),
-        }
-    )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

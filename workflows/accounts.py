@@ -51,3 +51,5 @@ class Account(BaseModel):
     """By difference: what was done about it before this look. One that is gone now was repaired by that."""
     next_try_at: datetime | None = None
     rounds: int = 0
+    looked: list[Field] | None = None
+    """What could be looked at; of anything else nothing is known, and what differed may still. None: all."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from records import line, waiting
+from records import drift, line, waiting
 from records.base import now
 from records.deployment import Deployment
 from records.session import Sessions
@@ -27,6 +27,8 @@ class Nudge(Protocol):
         """Whether it runs."""
 
 
+KEEP_DRIFT = timedelta(days=90)
+"""So long what differed once stays on record."""
 AT_ONCE = 16
 """How many workflows are asked for at the same time."""
 NAMED = 3
@@ -36,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Sweep:
-    """Finds deployments of one plane that nobody looked at in time, and drops log lines past their time."""
+    """Finds deployments of one plane that nobody looked at in time, and drops what is on record past its time."""
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class Sweep:
             busy = await waiting.under_way(session, plane)
         async with self._sessions.begin() as session:
             await line.forget(session, now() - self._keep_lines)
+            await drift.forget(session, plane, now() - KEEP_DRIFT)
         told = {found.deployment.id for found in late}
         lost = await self._lost([found.deployment for found in busy if found.deployment.id not in told])
         waits = [(found.deployment, f"waited {_seconds(found)} s") for found in late]

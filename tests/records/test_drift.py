@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from records import deployment, drift, event
+from records import deployment, drift, event, look
 from records.base import now
 from records.deployment import Deleted, Deployment
 from records.difference import Drift, Outcome
 from records.event import Event, EventKind
 from records.session import connect, sessions
-from tests.rows import a_deployment, a_served
+from tests.rows import PLANE, a_deployment, a_served
 from workflows import names
 from workflows.accounts import Account, Finder, Notice
 from workflows.causes import Code
@@ -122,12 +122,12 @@ async def test_told_twice_is_once(session: AsyncSession, wish: Wish) -> None:
 async def test_what_was_treated_and_is_gone_was_repaired(session: AsyncSession, wish: Wish) -> None:
     seen = a_difference(wish, since=at(-1))
     await drift.account(session, an_account(wish, 0, seen))
-    await drift.account(session, an_account(wish, 4, treated={seen.key: "Started again."}))
+    await drift.account(session, an_account(wish, 4, treated={seen.key: "fit"}))
     (row,) = await rows(session, wish)
-    assert (row.outcome, row.closed_at, row.treatment) == (Outcome.REPAIRED, at(4), "Started again.")
+    assert (row.outcome, row.closed_at, row.treatment) == (Outcome.REPAIRED, at(4), "fit")
     repaired = (await events(session, wish))[2]
     assert (repaired.kind, repaired.before, repaired.after) == (REPAIRED, MISSING, RUNNING)
-    assert repaired.message.endswith("is as the record says again. Started again.")
+    assert repaired.message.endswith("is as the record says again: fit.")
     assert await drift.open_of(session, wish.deployment_id) == []
 
 
@@ -159,7 +159,7 @@ async def test_what_went_away_long_after_was_not_our_doing(session: AsyncSession
     await drift.account(session, an_account(wish, 5, seen, treated={seen.key: "provision"}, rounds=1))
     await drift.account(session, an_account(wish, 5 + 301))
     (row,) = await rows(session, wish)
-    assert (row.outcome, row.treatment) == (Outcome.GONE, "It went away by itself.")
+    assert (row.outcome, row.treatment) == (Outcome.GONE, "it went away by itself")
     assert (await kinds(session, wish))[2] is GONE
 
 
@@ -167,7 +167,7 @@ async def test_another_revision_ends_what_the_last_one_had(session: AsyncSession
     await drift.account(session, an_account(wish, 0, a_difference(wish)))
     await drift.account(session, an_account(wish, 9, number=2))
     (row,) = await rows(session, wish)
-    assert (row.outcome, row.treatment) == (Outcome.GONE, "Revision 2 serves now.")
+    assert (row.outcome, row.treatment) == (Outcome.GONE, "revision 2 serves now")
 
 
 async def test_it_comes_back(session: AsyncSession, wish: Wish) -> None:
@@ -183,7 +183,7 @@ async def test_a_process_that_runs_again_is_told_afterwards(session: AsyncSessio
     await drift.account(session, told)
     (row,) = await rows(session, wish)
     assert (row.past, row.outcome, row.closed_at) == (True, Outcome.REPAIRED, at(0))
-    assert (row.treatment, row.evidence) == (drift.BY_SUPERVISOR, "Killed")
+    assert (row.treatment, row.evidence) == (look.BY_SUPERVISOR, "Killed")
     assert row.sentence == f"{row.name} died (killed by signal 9) and runs again"
     assert await kinds(session, wish) == [FOUND, REPAIRED]
     # The plane tells of it as long as it remembers; the moment is known only to the second.
@@ -204,7 +204,7 @@ async def test_a_death_seen_while_it_lasted_is_the_same_one(
     (row,) = await rows(session, wish)
     assert (row.past, row.since, row.outcome) == (True, at(-1), Outcome.REPAIRED)
     assert (row.treatment, row.code, row.evidence) == (
-        drift.BY_SUPERVISOR,
+        look.BY_SUPERVISOR,
         Code.OUT_OF_MEMORY,
         "last words",
     )
@@ -248,6 +248,52 @@ async def test_only_a_change_of_state_is_an_event(session: AsyncSession, wish: W
     assert (await fresh(session, wish)).drift_since is not None
 
 
+UNSEEN: list[tuple[str, Field, list[Field] | None, bool, bool]] = [
+    ("its database could be looked at", Field.PASSWORD, [Field.DATABASE, Field.PASSWORD], False, False),
+    ("its database was away", Field.PASSWORD, [Field.PROCESS], False, True),
+    ("its database is missing", Field.PASSWORD, None, True, True),
+    ("servers could not be listed", Field.EXTRA, [Field.DATABASE], False, True),
+    ("servers could be listed", Field.EXTRA, [Field.PROCESS], False, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "looked", "missing", "stays"), [case[1:] for case in UNSEEN], ids=[case[0] for case in UNSEEN]
+)
+async def test_what_could_not_be_seen_stays_as_it_was(
+    session: AsyncSession, wish: Wish, field: Field, looked: list[Field] | None, missing: bool, stays: bool
+) -> None:
+    await drift.account(session, an_account(wish, 0, a_difference(wish, field)))
+    left = [a_difference(wish, Field.DATABASE)] if missing else []
+    await drift.account(session, an_account(wish, 5, *left, looked=looked))
+    still = [row.field for row in await drift.open_of(session, wish.deployment_id)]
+    assert (field in still) is stays
+    await drift.account(session, an_account(wish, 9, looked=[], number=2))
+    assert await drift.open_of(session, wish.deployment_id) == []
+
+
+async def test_one_that_crashes_all_the_time_keeps_its_newest(
+    session: AsyncSession, wish: Wish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "MOST_KEPT", 4)
+    monkeypatch.setattr(drift, "TRIM_EVERY", 1)
+    await drift.account(session, an_account(wish, 0, a_difference(wish)))
+    for seconds in range(1, 9):
+        told = (a_difference(wish), a_death(wish, at(2 * seconds), name="server-x"))
+        await drift.account(session, an_account(wish, 2 * seconds, *told))
+    kept = await rows(session, wish)
+    assert [row.since for row in kept] == [None, at(10), at(12), at(14), at(16)]
+
+
+async def test_old_drift_goes(session: AsyncSession, wish: Wish) -> None:
+    await drift.account(session, an_account(wish, 0, a_difference(wish), a_death(wish, at(-60))))
+    await drift.account(session, an_account(wish, 1, a_difference(wish)))
+    assert await drift.forget(session, "other", at(9)) == 0
+    assert await drift.forget(session, PLANE, at(0)) == 0
+    assert await drift.forget(session, PLANE, at(9)) == 1
+    assert [row.closed_at for row in await rows(session, wish)] == [None]
+
+
 async def test_an_older_look_says_nothing(session: AsyncSession, wish: Wish) -> None:
     await drift.account(session, an_account(wish, 10))
     await drift.account(session, an_account(wish, 9, a_difference(wish)))
@@ -274,9 +320,9 @@ async def test_evidence_keeps_its_end(session: AsyncSession, wish: Wish) -> None
     lines = "x" * 50_000 + "\0\ud800 the reason"
     await drift.account(session, an_account(wish, 0, a_difference(wish, evidence=lines, seen="s" * 9000)))
     (row,) = await rows(session, wish)
-    assert len(row.evidence) == drift.MOST_EVIDENCE
+    assert len(row.evidence) == look.MOST_EVIDENCE
     assert row.evidence.endswith("the reason")
-    assert len(row.seen) == drift.MOST_SEEN
+    assert len(row.seen) == look.MOST_SEEN
 
 
 async def test_newest_first_in_pages(session: AsyncSession, wish: Wish) -> None:
