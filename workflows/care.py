@@ -16,7 +16,7 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 
 from workflows.accounts import Account, Finder, Notice, Sighted
 from workflows.causes import Code
-from workflows.drift import Difference, compare
+from workflows.drift import PRIMARY, Difference, compare
 from workflows.mending import Course, Repair, State, after_repair, course, remembered
 from workflows.rollout import cause_of
 from workflows.shapes import Entity, Policy, Wish
@@ -214,10 +214,11 @@ class Care:
             at=seen.sighted.at,
             differences=seen.differences,
             state=decided.state,
-            why=f"{decided.why} {trouble}".strip(),
+            why=" ".join(part for part in (decided.why, trouble, unseen(seen)) if part),
             treated=dict(treated),
             next_try_at=decided.until,
-            rounds=max((trial.rounds for trial in mending.trials.values() if not trial.gone), default=0),
+            looked=sorted({*seen.sighted.looked, *(fact.field for fact in seen.sighted.facts)}),
+            rounds=max((one.rounds for one in mending.trials.values() if one.gone_at is None), default=0),
         )
         self.show(decided.state, account.why)
         if not self.is_known(account):
@@ -279,6 +280,12 @@ class Care:
     def show(self, state: State | None, why: str) -> None:
         self.state, self.why = state, why
         self.changed()
+
+
+def unseen(seen: Seen) -> str:
+    """What could not be looked at: nothing is claimed of it."""
+    things = PRIMARY - set(seen.sighted.looked) if seen.policy is not Policy.PAUSED else set()
+    return f"Not looked at: {', '.join(sorted(things))}." if things else ""
 
 
 def earlier(waiting: Notice | None, notice: Notice) -> Notice:

@@ -25,7 +25,8 @@ FORCE_FROM = 2
 """From so many rounds on, a replica that is ill is ended and begun again, over databases stated anew: short of
 a rollout, there is nothing more."""
 HOLDS = timedelta(seconds=30)
-"""A repair has held if it lasted so long, and longer than the pause before it; what comes after is new."""
+"""A repair has held if what it treated stays away so long, and longer than the pause before it; what comes
+after is new."""
 
 
 class Remedy(StrEnum):
@@ -152,23 +153,21 @@ def after_repair(
     for key in treated:
         rounds = _rounds(mending, key) + 1
         counted = rounds if told else min(rounds, MOST_ROUNDS - 1)
-        trials[key] = Trial(rounds=counted, at=at, gone=key not in still)
+        trials[key] = Trial(rounds=counted, at=at, gone_at=None if key in still else at)
     return mending.model_copy(update={"trials": trials, "open": bool(left)})
 
 
 def remembered(mending: Mending, differences: Sequence[Difference], number: int, at: datetime) -> Mending:
-    """The memory as it counts for what is seen now. Another revision clears it; a repair that held, and a
-    given up difference that went away by itself, are forgotten."""
+    """The memory as it counts for what is seen now. Another revision clears it, and what stayed away for long
+    enough is forgotten: a repair has held, or what was given up went away by itself."""
     there = {one.key for one in differences if not one.past}
     if mending.number != number:
         return Mending(number=number, open=bool(there))
     trials = {}
     for key, trial in mending.trials.items():
-        if trial.rounds >= MOST_ROUNDS and key not in there:
-            continue
-        if trial.gone and at - trial.at > max(HOLDS, pause_after(trial.rounds - 1)):
-            continue
-        trials[key] = trial.model_copy(update={"gone": key not in there})
+        if trial.gone_at is None or at - trial.gone_at <= _long(trial):
+            gone_at = None if key in there else trial.gone_at or at
+            trials[key] = trial.model_copy(update={"gone_at": gone_at})
     return Mending(number=number, trials=trials, open=bool(there))
 
 
@@ -245,6 +244,11 @@ def _treated(due: Sequence[Difference], rounds: Mapping[str, int]) -> dict[str, 
         )
         for one in due
     }
+
+
+def _long(trial: Trial) -> timedelta:
+    """How long a difference has to be gone before its trial is over."""
+    return HOLDS if trial.rounds >= MOST_ROUNDS else max(HOLDS, pause_after(trial.rounds - 1))
 
 
 def _rounds(mending: Mending, key: str) -> int:

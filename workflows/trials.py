@@ -12,8 +12,8 @@ class Trial(BaseModel):
     """How many did not hold, or have yet to show that they do."""
     at: datetime
     """When the last one was made."""
-    gone: bool = False
-    """Whether the difference was gone after it."""
+    gone_at: datetime | None = None
+    """Since when the difference was gone, if it was at the last look."""
 
 
 class Mending(BaseModel):

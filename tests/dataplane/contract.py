@@ -1,10 +1,13 @@
-"""What any plane promises. A plane's test module subclasses `PlaneContract` and offers two fixtures: `plane`,
-and `make_wish(number=1, **changes)`, which makes wishes of one deployment with an archive that builds.
+"""What any plane promises. A plane's test module subclasses `PlaneContract` and `UpkeepContract`, and offers two
+fixtures: `plane`, and `make_wish(number=1, **changes)`, which makes wishes of one deployment with an archive
+that builds.
 
 Every verb is called twice: a step may run again, and must find its own work and leave it alone.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from dataplane.plane import Plane
 from workflows import names
 from workflows.causes import Code, Refused
+from workflows.drift import Difference, Field, compare
+from workflows.mending import treatments
 from workflows.shapes import Resource, ResourceKind, Sighting, Wish
 
 
@@ -52,6 +57,143 @@ def revisions(seen: Sighting) -> list[tuple[int, int, bool]]:
 
 def kinds(seen: Sighting) -> set[ResourceKind]:
     return {resource.kind for resource in seen.resources}
+
+
+@asynccontextmanager
+async def serving(plane: Plane, wish: Wish) -> AsyncIterator[Wish]:
+    """A deployment that serves that wish; nothing is left of it after."""
+    wish = await built(plane, wish)
+    try:
+        await plane.databases.provision(wish)
+        await proved(plane, wish)
+        await plane.servers.switch(wish)
+        yield wish
+    finally:
+        await plane.servers.remove(wish)
+        await plane.databases.remove(wish)
+
+
+async def differences(plane: Plane, wish: Wish) -> list[Difference]:
+    """What differs now; a look changes nothing, so a second one sees the same."""
+    first, second = [await plane.upkeep.sight(wish) for _ in range(2)]
+    found = [
+        [one for one in compare(wish, seen.facts, frozenset(seen.looked)) if not one.past]
+        for seen in (first, second)
+    ]
+    assert [one.key for one in found[0]] == [one.key for one in found[1]]
+    return found[1]
+
+
+async def mended(plane: Plane, wish: Wish) -> None:
+    """The treatments that the workflow would order are enough, in one round."""
+    todo = treatments(await differences(plane, wish), {})
+    assert todo
+    await plane.upkeep.repair(wish, todo, hear)
+    assert await differences(plane, wish) == []
+
+
+class UpkeepContract:
+    """The cases of seeing and putting right, with such injuries as the other ports can inflict."""
+
+    async def test_what_serves_is_as_wished(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish(replicas=2)) as wish:
+            assert await differences(plane, wish) == []
+            await plane.upkeep.repair(wish, [], hear)
+
+    async def test_a_server_that_is_gone_is_begun_again(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish()) as wish:
+            await plane.servers.discard(wish)
+            found = {one.field for one in await differences(plane, wish)}
+            assert found >= {Field.PROCESS, Field.LINK}
+            await mended(plane, wish)
+            seen = await plane.servers.observe(wish)
+            assert (revisions(seen), seen.serving) == ([(1, 0, True)], 1)
+
+    async def test_databases_that_are_gone_are_made_again(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish()) as wish:
+            await plane.databases.remove(wish)
+            found = {one.field for one in await differences(plane, wish)}
+            assert found >= {Field.DATABASE, Field.ROLE, Field.REDIS}
+            await mended(plane, wish)
+            await plane.servers.prove(wish)
+
+    async def test_everything_that_is_gone_is_made_again(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish()) as wish:
+            await plane.servers.remove(wish)
+            await plane.databases.remove(wish)
+            await mended(plane, wish)
+            await plane.servers.prove(wish)
+
+    async def test_one_server_too_many_is_ended(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish()) as wish:
+            other = await built(plane, make_wish(2))
+            await proved(plane, other)
+            (found,) = await differences(plane, wish)
+            assert found.field is Field.EXTRA
+            await mended(plane, wish)
+            assert revisions(await plane.servers.observe(wish)) == [(1, 0, True)]
+
+    async def test_a_door_is_not_led_back(self, plane: Plane, make_wish: MakeWish) -> None:
+        """A rollout was quicker than the repair of the revision before it."""
+        async with serving(plane, make_wish()) as wish:
+            newer = await built(plane, make_wish(2))
+            await proved(plane, newer)
+            await plane.servers.switch(newer)
+            found = [one for one in await differences(plane, wish) if one.field is Field.LINK]
+            await plane.upkeep.repair(wish, treatments(found, {}), hear)
+            assert (await plane.servers.observe(wish)).serving == 2
+
+    async def test_pages_leave_nothing_out(self, plane: Plane, make_wish: MakeWish) -> None:
+        async with serving(plane, make_wish()) as wish:
+            pages = [page async for page in plane.upkeep.observe_all()]
+            edges = [page.first for page in pages[1:]]
+            assert pages[0].first == ""
+            assert [page.end for page in pages] == [*edges, None]
+            assert edges == sorted(edges)
+            short = names.short(wish.deployment_id)
+            ((page, seen),) = [(page, one) for page in pages for one in page.seen if one.short == short]
+            assert all(
+                page.first <= one.short and (page.end is None or one.short < page.end)
+                for page in pages
+                for one in page.seen
+            )
+            assert compare(wish, seen.facts, frozenset(page.looked)) == []
+            wanted = names.durable_resources(wish) + names.replica_resources(wish)
+            assert {(one.kind, one.name) for one in seen.resources} == {
+                (one.kind, one.name) for one in wanted
+            }
+
+    async def test_our_own_doing_is_no_news(self, plane: Plane, make_wish: MakeWish) -> None:
+        changes = plane.upkeep.watch()
+        heard: list[set[object]] = []
+
+        async def listen() -> None:
+            async for changed in changes:
+                heard.append(set(changed))
+
+        listening = asyncio.create_task(listen())
+        try:
+            async with serving(plane, make_wish()) as wish:
+                await plane.servers.discard(wish)
+                await mended(plane, wish)
+                signs = len(heard) + 2
+                while len(heard) < signs:
+                    await asyncio.sleep(0.05)
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+        assert not set().union(*heard)
+
+    async def test_an_orphan_that_is_gone_already(self, plane: Plane) -> None:
+        for kind in ResourceKind:
+            name = {
+                ResourceKind.DATABASE: "gy_nobody_0badc0de",
+                ResourceKind.ROLE: "gy_nobody_0badc0de",
+                ResourceKind.REDIS: "redis-0badc0de",
+                ResourceKind.ROUTE: "nobody-0badc0de",
+                ResourceKind.PROCESS: "server-0badc0de-1-0",
+            }[kind]
+            await plane.upkeep.remove_orphan(Resource(kind=kind, name=name))
 
 
 class PlaneContract:

@@ -238,9 +238,12 @@ class Ward:
             if event.event_type == started
         ]
 
-    def serves(self, wish: Wish, number: int) -> Seen:
+    def runs_only(self, wish: Wish, number: int) -> Seen:
+        """Whether that revision serves and no other has a server left."""
+
         async def seen() -> bool:
-            return self.ledger.intents[wish.deployment_id].active == number
+            there = {one.revision for one in self.memory.replicas[wish.deployment_id].values()}
+            return there == {number} and self.memory.serving.get(wish.deployment_id) == number
 
         return seen
 
