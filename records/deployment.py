@@ -18,9 +18,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from records.base import Base, Key, Moment, now, words
 from records.event import EventKind, tell
 from records.specification import Environment, Specified, merged
+from records.standing import Standing
 from workflows import names
-from workflows.mending import State
-from workflows.shapes import DeploymentStatus, Policy, SourceKind
+from workflows.shapes import DeploymentStatus, SourceKind
 
 NAME_INDEX = "uq_deployments_living_name"
 
@@ -33,7 +33,7 @@ class Deleted(Exception):
     """The deployment is being deleted; it takes no wishes any more."""
 
 
-class Deployment(Specified, Base):
+class Deployment(Specified, Standing, Base):
     """One deployment. `source_config` holds all that was set, also what its revisions took over."""
 
     __tablename__ = "deployments"
@@ -71,18 +71,6 @@ class Deployment(Specified, Base):
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
     deleted_at: Mapped[datetime | None]
-    policy: Mapped[Policy] = mapped_column(
-        words(Policy, "policy"), default=Policy.REPAIR, server_default=Policy.REPAIR.value
-    )
-    """What is done about drift."""
-    drift_state: Mapped[State] = mapped_column(
-        words(State, "drift_state"), default=State.STEADY, server_default=State.STEADY.value
-    )
-    """How it stands to its record, as of the last look."""
-    drift_why: Mapped[str] = mapped_column(default="", server_default="")
-    drift_since: Mapped[datetime | None]
-    drift_next_try_at: Mapped[datetime | None]
-    drift_looked_at: Mapped[datetime | None]
 
     @property
     def slug(self) -> str:

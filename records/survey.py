@@ -4,6 +4,7 @@ A page costs a handful of queries whatever its size, and reads only what compari
 deployments' own: those that may have something to do are named, and their workflows look closer.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,8 +115,7 @@ def _differences(row: _Row, wish: Wish, facts: Sequence[Fact], looked: frozenset
 
 def _led_on(one: Difference, number: int) -> bool:
     """A rollout leads the door to its own revision before it is on record that this one serves."""
-    newer = one.seen.removeprefix("revision ")
-    return one.field is Field.LINK and newer.isdecimal() and int(newer) > number
+    return one.field is Field.LINK and any(int(other) > number for other in re.findall(r"\d+", one.seen))
 
 
 def _worth_a_look(

@@ -190,9 +190,12 @@ async def test_a_rollout_under_way_is_nobodys_mistake(session: AsyncSession) -> 
     assert (await judge(session, seen)).verdict.differing == 1
     row = await claimed(session, await wish.add(session, owner.id, Change(environment=Environment("2"))))
     assert inspected(await judge(session, seen)) == []
+    for half in ("revisions 1 and 2 at once", "revision 1, but runs are taken by revision 2"):
+        assert inspected(await judge(session, shown(of, link=half))) == []
     # But what serves has to go on serving meanwhile.
     assert inspected(await judge(session, shown(of, process=None))) == [owner.id]
-    assert inspected(await judge(session, shown(of, link=None))) == [owner.id]
+    for lost in (None, "revision 1 in part"):
+        assert inspected(await judge(session, shown(of, link=lost))) == [owner.id]
     await ended(session, row)
     await deployment.serve(session, owner, row.key, url="http://here", image_version=None)
     newer = of.model_copy(update={"number": 2, "revision_id": row.id})
