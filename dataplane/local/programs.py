@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launcher.py").resolve()
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+DIGEST = re.compile(rb'^environment=GRAPHYARD_SPEC="([0-9a-f]+)"$', re.M)
+PRIVATE = 0o600
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Program:
     after: tuple[str, ...] = ()
     """What must take connections before this starts: `host:port`, or the path of a Unix socket."""
     memory_mb: int | None = None
+    note: Path | None = None
+    """Where the launcher leaves word of what it started; needs `keys` and something sealed."""
+    shape: str = ""
+    """Of the note: it is compared only with what was made the same way, so that a newer Graphyard takes nothing
+    of an older one's for tampered with."""
     before: tuple[str, ...] = ()
     """What goes before the launcher; changing ids later would clear its parent-death signal."""
     death_signal: int = signal.SIGTERM
@@ -65,8 +73,11 @@ class Program:
 
     def spec(self) -> str:
         """What the launcher reads."""
+        # What is not asked for is not said: a new line would make every program a changed one.
+        noted = {"note": str(self.note), "shape": self.shape} if self.note else {}
         return json.dumps(
             {
+                **noted,
                 "argv": list(self.argv),
                 "env": dict(self.env),
                 "cwd": str(self.cwd),
@@ -84,7 +95,7 @@ class Program:
         """What supervisor reads. The spec's digest makes a changed spec a changed program, so a writer that
         dies between the two files and the reload is found out by the next."""
         command = [*self.before, sys.executable, "-I", str(LAUNCHER), str(spec_path)]
-        digest = hashlib.sha256(self.spec().encode()).hexdigest()[:32]
+        digest = digest_of(self.spec().encode())
         return "\n".join(
             [
                 f"[program:{self.name}]",
@@ -120,6 +131,34 @@ class Files:
         fresh = write_private(spec, program.spec())
         return write_private(self._conf(program.name), program.conf(spec)) or fresh
 
+    def hold(self, program: Program) -> bool:
+        """Whether both files say exactly this."""
+        spec = self._spec(program.name)
+        try:
+            return (spec.read_text(), self._conf(program.name).read_text()) == (
+                program.spec(),
+                program.conf(spec),
+            )
+        except (OSError, ValueError):
+            return False
+
+    def described(self, name: str) -> str:
+        """What is wrong with the two files of a program as files; empty if nothing is."""
+        wrong = []
+        texts = {}
+        for what, path in (("spec", self._spec(name)), ("conf", self._conf(name))):
+            try:
+                mode = stat.S_IMODE(path.stat().st_mode)
+                texts[what] = path.read_bytes()
+            except OSError:
+                wrong.append(f"its {what} is missing")
+                continue
+            if mode != PRIVATE:
+                wrong.append(f"its {what} has mode {mode:04o}")
+        if len(texts) == 2 and DIGEST.findall(texts["conf"]) != [digest_of(texts["spec"]).encode()]:
+            wrong.append("its spec is not the one that was written")
+        return ", ".join(wrong)
+
     def remove(self, name: str) -> None:
         """Conf first: a conf without its spec would be a crash loop."""
         self._conf(name).unlink(missing_ok=True)
@@ -145,18 +184,24 @@ class Files:
 
 def write_private(path: Path, text: str) -> bool:
     """Put `text` into a file only its owner reads, whole or not at all; false when it was there already."""
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_bytes() == text.encode():
+        path.chmod(PRIVATE)
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "w") as file:
         file.write(text)
         file.flush()
         # A power cut must not leave an empty conf: supervisord would not start with it.
         os.fsync(file.fileno())
     fresh.replace(path)
     return True
+
+
+def digest_of(spec: bytes) -> str:
+    """By which a conf names the spec that belongs to it."""
+    return hashlib.sha256(spec).hexdigest()[:32]
 
 
 def _escaped(text: str) -> str:

@@ -5,6 +5,7 @@ answer was an error, and which process it came from.
 """
 
 import asyncio
+import hashlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Mapping
@@ -73,6 +74,11 @@ class Client:
                 raise ValueError(f"not an answer: {line[:20]!r}")
 
 
+def digest(password: str) -> str:
+    """How a Valkey knows a password."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
 @asynccontextmanager
 async def connected(path: Path) -> AsyncIterator[Client]:
     """A connection that nobody has shown a password on."""
@@ -123,7 +129,9 @@ async def _looked(client: Client, password: str | None) -> Shown:
     for answer in (ping, login):
         if isinstance(answer, Trouble) and answer.startswith("LOADING"):
             return Shown(loading=True, pid=client.pid)
-        if isinstance(answer, Trouble) and not answer.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "ERR AUTH")):
+        if isinstance(answer, Trouble) and not answer.startswith(
+            ("NOAUTH", "WRONGPASS", "NOPERM", "ERR AUTH")
+        ):
             return Shown(trouble=f"answering {answer.split()[0]}", pid=client.pid)
     inside = login == "OK" and password is not None
     if not inside:

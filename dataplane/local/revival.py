@@ -1,0 +1,197 @@
+"""Putting a Valkey right with the least that helps: as it runs if it can be reached, restarted if it must be.
+
+Before anything ends its process, what only its memory holds is on disk, or carried over the restart.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import structlog
+
+from dataplane.local import durable, rescue, seen
+from dataplane.local.programs import Program
+from dataplane.local.supervisor import State, Supervisor
+from dataplane.local.valkey import SETTINGS, Answer, Client, Shown, Trouble, connected, digest, look
+
+log = structlog.get_logger()
+
+YOUNG = 10.0
+"""Seconds in which one that was just started may not be listening yet."""
+REWRITE = 120.0
+"""Seconds that writing a whole memory to disk may take."""
+TICK = 0.05
+
+
+class Revival:
+    """One attempt to put one Valkey right: `find`, `mend`, `run`, `finish`."""
+
+    def __init__(self, supervisor: Supervisor, name: str, data: Path, socket: Path, password: str) -> None:
+        self._supervisor = supervisor
+        self._name = name
+        self._data = data
+        self._socket = socket
+        self._password = password
+        self._state: State | None = None
+        self._restart = False
+        self._saved = rescue.Saved()
+
+    async def find(self, owner: str, credentials: str) -> None:
+        """Wake its process if somebody stopped it, and have its directory where it belongs."""
+        self._state = await self._supervisor.state(self._name)
+        pid = self._state.pid if self._state is not None else 0
+        if seen.letter(pid) == seen.STOPPED:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.to_thread(self._bring_back, pid, owner, credentials)
+
+    async def mend(self) -> None:
+        """What can be done to a process that runs; what cannot is left to a restart."""
+        if self._state is None or not self._state.pid:
+            return
+        shown = await self._reached(self._state.pid)
+        if shown is None or shown.loading:
+            return
+        if not shown.inside or not shown.rights:
+            self._restart = True
+            log.warning("a Valkey has to be restarted", program=self._name, why=shown.trouble or "locked out")
+            return
+        async with connected(self._socket) as client:
+            await self._login(client)
+            self._restart = not await self._settled(client, shown)
+            if self._restart:
+                self._saved = await rescue.save(client)
+
+    async def run(self, program: Program) -> None:
+        """Have it run as described, restarted if that is what it takes."""
+        failing = self._state is not None and self._state.state == "BACKOFF"
+        restarted = await self._supervisor.put(program)
+        # Left alone, the supervisor would try again only after a pause that has grown by now.
+        if (self._restart or failing) and not restarted:
+            await self._supervisor.restart(program.name)
+
+    async def finish(self) -> None:
+        """Give back what was carried over."""
+        if len(self._saved):
+            async with connected(self._socket) as client:
+                await self._login(client)
+                await rescue.restore(client, self._saved)
+
+    async def _reached(self, pid: int) -> Shown | None:
+        """What it shows, once it had the time to listen; None if it is gone."""
+        while True:
+            shown = await look(self._socket, self._password)
+            if not shown.trouble or await asyncio.to_thread(durable.listens, self._socket):
+                return shown
+            try:
+                if durable.age(pid) > YOUNG:
+                    return shown
+            except OSError:
+                return None
+            await asyncio.sleep(TICK)
+
+    async def _settled(self, client: Client, shown: Shown) -> bool:
+        """Have users, role, settings and persistence as wished; false if only a restart can."""
+        if shown.follows:
+            await self._do(client, ("REPLICAOF", "NO", "ONE"))
+        if entitled(shown, self._password):
+            rules = (f"#{digest(self._password)}", "~*", "&*", "+@all")
+            await self._do(client, ("ACL", "SETUSER", "default", "reset", "on", *rules))
+            for user in others(shown):
+                await self._do(client, ("ACL", "DELUSER", user))
+        stands = durable.footing(client.pid)
+        if stands is None or stands.stands_in != str(self._data):
+            return False
+        for name in durable.differing(shown):
+            if name == "appendonly" and durable.began_without(client.pid, self._data):
+                return False
+            await self._do(client, ("CONFIG", "SET", name, SETTINGS[name]))
+        astray = stands.astray(self._data) or bool(durable.lost(self._data))
+        if astray:
+            await self._do(client, ("BGREWRITEAOF",))
+        if astray or not stands.appends_to:
+            await self._await_rewrite(client)
+        return True
+
+    async def _await_rewrite(self, client: Client) -> None:
+        """Until all of its memory is in files that are there."""
+        async with asyncio.timeout(REWRITE):
+            while True:
+                [info] = await client.ask(("INFO", "persistence"))
+                text = info.decode() if isinstance(info, bytes) else ""
+                stands = durable.footing(client.pid)
+                if stands is None or "aof_last_bgrewrite_status:err" in text:
+                    return
+                busy = "aof_rewrite_in_progress:1" in text or "aof_rewrite_scheduled:1" in text
+                if not busy and stands.appends_to and not stands.astray(self._data):
+                    return
+                await asyncio.sleep(TICK)
+
+    async def _login(self, client: Client) -> None:
+        await self._do(client, ("AUTH", "default", self._password))
+
+    async def _do(self, client: Client, command: tuple[str, ...]) -> Answer:
+        [answer] = await client.ask(command)
+        if isinstance(answer, Trouble):
+            # Never the command itself: it may hold the password.
+            log.warning("a Valkey refused", program=self._name, command=command[0], answer=answer[:120])
+        return answer
+
+    def _bring_back(self, pid: int, owner: str, credentials: str) -> None:
+        """Its directory may have been moved: its process knows where to, or the note of whose it is does."""
+        durable.opened(self._data)
+        if not self._data.exists() or not any(self._data.iterdir()):
+            stands = durable.footing(pid) if pid else None
+            if (found := self._moved(stands, owner, credentials)) is not None:
+                if self._data.exists():
+                    self._data.rmdir()
+                log.info("a Valkey's directory was moved, and is brought back", program=self._name)
+                found.rename(self._data)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.opened(self._data)
+
+    def _moved(self, stands: durable.Footing | None, owner: str, credentials: str) -> Path | None:
+        if stands is not None and stands.stands_in:
+            place = Path(stands.stands_in)
+            # Before it has become Valkey, a process stands wherever its launcher does.
+            return place if place != self._data and (place / durable.DIRECTORY).is_dir() else None
+        for note in self._data.parent.glob(f"*/{credentials}"):
+            try:
+                if json.loads(note.read_text())["owner"] == owner:
+                    return note.parent
+            except (OSError, ValueError, LookupError, TypeError):
+                continue
+        return None
+
+
+def entitled(shown: Shown, password: str | None) -> list[str]:
+    """What is wrong with whom a Valkey lets in."""
+    wrong = []
+    if shown.open:
+        wrong.append("not asked for")
+    if password is None:
+        return wrong
+    if not shown.inside:
+        wrong.append("another")
+    elif not shown.rights:
+        wrong.append("one with few rights")
+    elif others(shown):
+        wrong.append("not the only way in")
+    elif not shown.open and rules(shown) != {"on", f"#{digest(password)}", "~*", "&*", "+@all"}:
+        hashes = [one for one in rules(shown) if one.startswith("#")]
+        wrong.append("not the only one" if len(hashes) > 1 else "one with other rights")
+    return wrong
+
+
+def rules(shown: Shown) -> set[str]:
+    """What the default user may, as Valkey lists it."""
+    for line in shown.users:
+        if line.startswith("user default "):
+            return set(line.split()[2:]) - {"sanitize-payload"}
+    return set()
+
+
+def others(shown: Shown) -> list[str]:
+    """Users beside the default one."""
+    return [line.split()[1] for line in shown.users if not line.startswith("user default ")]
