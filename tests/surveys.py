@@ -1,8 +1,12 @@
-"""Judges of surveys for tests: one that has no opinion."""
+"""Judges of surveys for tests: one that has no opinion, and one that does in process what the api does."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from workflows.accounts import Notice
+from records import survey
+from records.session import Sessions
+from worker.nudge import Nudge
+from workflows.accounts import Finder, Notice
 from workflows.surveys import SurveyPage, Verdict
 
 
@@ -19,3 +23,19 @@ class Nobody:
 
     async def hear(self, deployment_id: UUID, notice: Notice) -> None:
         self.notices.append((deployment_id, notice))
+
+
+class Judge:
+    """Holds pages against the records and nudges whom they concern, without the way over the api's socket."""
+
+    def __init__(self, sessions: Sessions, nudge: Nudge, grace: timedelta = timedelta(minutes=10)) -> None:
+        self._sessions = sessions
+        self._nudge = nudge
+        self.grace = grace
+
+    async def judge(self, page: SurveyPage) -> Verdict:
+        async with self._sessions.begin() as session:
+            judged = await survey.judge(session, page, self.grace)
+        for row in judged.differing:
+            await self._nudge.inspect(row, Notice(by=Finder.SWEEP, at=datetime.now(UTC)))
+        return judged.verdict

@@ -1,5 +1,7 @@
 """What serves stays as its record says: looked at, accounted for, repaired, and left alone where that is all."""
 
+from temporalio.client import Client
+
 from tests.workflows.ward import Ward
 from tests.workflows.yard import until
 from workflows import names
@@ -253,8 +255,9 @@ async def test_a_rollout_goes_on_beside_a_repair_and_takes_its_place(ward: Ward)
     assert memory.serving[ill] == 2
 
 
-async def test_a_plane_that_was_away_does_what_is_wanted_now_and_once(idle_ward: Ward) -> None:
-    ward = idle_ward
+async def test_a_plane_that_was_away_does_what_is_wanted_now_and_once(client: Client) -> None:
+    """On the real server: the other one forgets to cancel a step that waits in the queue."""
+    ward = Ward(client)
     async with ward.working(plane=False):
         wish = await ward.admit()
         ward.memory.injuries.lose_replica(wish.deployment_id)

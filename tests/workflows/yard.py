@@ -1,6 +1,7 @@
 """A control plane for tests: real records, real Temporal, real steps, over a plane that only remembers."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,19 +15,21 @@ from temporalio.service import RPCError
 from activities.control.records import RecordSteps
 from activities.plane.steps import PortSteps
 from dataplane.memory import Memory
-from records import deployment, inventory, revision, wish
+from records import deployment, drift, inventory, revision, wish
 from records.deployment import Deployment as Row
+from records.drift import Drift
 from records.revision import Revision
 from records.session import Sessions
 from records.specification import Change
 from tests.rows import a_deployment, an_upload
-from tests.surveys import Nobody
+from tests.surveys import Judge
 from worker.context import StepContext
 from worker.nudge import Notifier, Nudge
 from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.causes import Cause
 from workflows.deployment import Deployment
+from workflows.mending import State
 from workflows.shapes import ResourceKind, RevisionStatus, Swept
 from workflows.sweep import Sweep
 
@@ -44,13 +47,13 @@ class Yard:
         self.memory = Memory()
         self.plane = self.memory.plane()
         self.nudge = Nudge(client, sessions)
-        self.surveys = Nobody()
+        self.surveys = Judge(sessions, self.nudge)
         self.records = RecordSteps(
             sessions, public_url="http://127.0.0.1:4747", nudge=self.nudge, patience=timedelta(0)
         )
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def working(self, with_plane: bool = True) -> AsyncIterator[None]:
         """Both workers; leaving stops them as a shutdown would."""
         control = control_worker(self.client, self.records, interceptors=[StepContext()], grace=timedelta(0))
         plane = plane_worker(
@@ -61,7 +64,7 @@ class Yard:
             grace=timedelta(0),
             throttle=SOON,
         )
-        async with control, plane:
+        async with control, plane if with_plane else contextlib.nullcontext():
             yield
 
     # -- what a caller does ----------------------------------------------------------
@@ -138,6 +141,23 @@ class Yard:
         return await self.client.execute_workflow(
             Sweep.run, self.plane.name, id=f"sweep-{uuid4()}", task_queue=names.CONTROL
         )
+
+    async def standing(self, row: Row, state: State) -> Row:
+        """Wait until the record says that the deployment stands so to it."""
+
+        async def seen() -> bool:
+            found = await self.row(row)
+            return found is not None and found.drift_state is state and found.drift_looked_at is not None
+
+        await until(seen)
+        found = await self.row(row)
+        assert found is not None, "it was there a moment ago"
+        return found
+
+    async def drifts(self, row: Row) -> list[Drift]:
+        """All there was, newest first."""
+        async with self.sessions() as session:
+            return await drift.recent(session, row.id)
 
     async def was_begun(self, row: Row, number: int) -> bool:
         try:
