@@ -12,13 +12,15 @@ from records.difference import SAME_DEATH, Drift, Outcome
 from records.event import EventKind, tell
 from workflows.accounts import Account
 from workflows.causes import Cause, Code
-from workflows.drift import PRIMARY, Difference, Field, sentence
+from workflows.drift import PRIMARY, STARTING, Difference, Field, sentence
 
 MOST_EVIDENCE = 8_000
 """Characters kept of a dead process's last lines: the last ones, where the reason is."""
 MOST_SEEN = 500
 TAKES_EFFECT = timedelta(minutes=5)
 """What goes away so soon after it was treated went because of that."""
+OF_ONE_LIFE = frozenset({Field.ANSWER, Field.WORK})
+"""What a process that was started anew cannot have from before."""
 BY_SUPERVISOR = "its supervisor started it again"
 
 
@@ -38,6 +40,9 @@ class Look:
         """Bring these rows, all that were open, to what was seen; the new ones."""
         rows = {row.key: row for row in open_rows}
         for key, row in rows.items():
+            if (treatment := self._told.treated.get(key)) is not None:
+                row.treatment, row.treated_at = treatment, self._told.at
+                row.rounds = max(row.rounds, self._told.rounds)
             if key in self._present:
                 self._update(row, self._present[key])
             elif self._was_seen(row):
@@ -50,22 +55,26 @@ class Look:
             known = [row for row in await self._alike(one) if row.tells_of(one)]
             if not known:
                 self._end(self._open(one), Outcome.REPAIRED, BY_SUPERVISOR)
-            elif known[0].since is None:
-                known[0].since = one.since
+            elif known[0].closed_at is not None:
+                _learn(known[0], one)
         await self._session.flush()
         return self._opened
 
     def _was_seen(self, row: Drift) -> bool:
         """Whether what is not told of is as it should be: nobody could see it while its database was away, or
         on a process that is missing."""
-        told = self._told
-        if row.number != told.number:
+        looked = self._told.looked
+        if row.number != self._told.number:
             return True
-        thing = Field.PROCESS if row.field is Field.EXTRA else row.field
-        if told.looked is not None and thing not in told.looked:
+        if row.field not in PRIMARY and any(
+            one.name == row.name and one.field in PRIMARY for one in self._present.values()
+        ):
             return False
-        missing = any(one.name == row.name and one.field in PRIMARY for one in self._present.values())
-        return row.field in PRIMARY or not missing
+        thing = Field.PROCESS if row.field is Field.EXTRA else row.field
+        if looked is None or thing in looked:
+            return True
+        # Nobody may be able to tell yet how it does; but it is not the process it was.
+        return row.field in OF_ONE_LIFE and row.treated_at is not None and Field.PROCESS in looked
 
     async def _alike(self, one: Difference) -> list[Drift]:
         """Rows of the same thing that may be about the same death."""
@@ -98,22 +107,18 @@ class Look:
         return row
 
     def _update(self, row: Drift, one: Difference) -> None:
-        row.number, row.wanted, row.seen, row.severity = self._told.number, one.wanted, one.seen, one.severity
+        row.number, row.wanted, row.severity = self._told.number, one.wanted, one.severity
+        # One that is on its way back does not make up for what had become of it.
+        row.seen = row.seen if one.seen == STARTING else one.seen
         row.since = row.since or one.since
         row.code, row.evidence = one.code or row.code, one.evidence or row.evidence
-        if (treatment := self._told.treated.get(row.key)) is not None:
-            row.treatment, row.treated_at = treatment, self._told.at
-            row.rounds = max(row.rounds, self._told.rounds)
 
     def _close(self, row: Drift) -> None:
-        at, treatment = self._told.at, self._told.treated.get(row.key)
+        at = self._told.at
         death = next((one for one in self._past if row.tells_of(one, over=at)), None)
         if death is not None:
-            row.past, row.since = True, row.since or death.since
-            row.code, row.evidence = row.code or death.code, row.evidence or death.evidence
-        if treatment is not None:
-            self._end(row, Outcome.REPAIRED, treatment)
-        elif row.treated_at is not None and at - row.treated_at <= TAKES_EFFECT:
+            _learn(row, death)
+        if row.treated_at is not None and at - row.treated_at <= TAKES_EFFECT:
             self._end(row, Outcome.REPAIRED, row.treatment)
         elif death is not None:
             self._end(row, Outcome.REPAIRED, BY_SUPERVISOR)
@@ -140,6 +145,13 @@ class Look:
             cause=Cause(code=Code(row.code), message=message) if row.code else None,
             since=row.began,
         )
+
+
+def _learn(row: Drift, death: Difference) -> None:
+    """What only shows once it is over: when a process died, and of what."""
+    row.past, row.since = True, row.since or death.since
+    row.seen = death.seen if row.seen == STARTING else row.seen
+    row.code, row.evidence = row.code or death.code, row.evidence or death.evidence
 
 
 def _stored(one: Difference, told: Account) -> Difference:

@@ -145,7 +145,7 @@ async def test_a_repair_that_takes_effect_late_is_one(session: AsyncSession, wis
     )
     await drift.account(session, tried)
     (row,) = await rows(session, wish)
-    assert (row.seen, row.rounds, row.treatment, row.outcome) == ("starting", 1, "fit", None)
+    assert (row.seen, row.rounds, row.treatment, row.outcome) == (MISSING, 1, "fit", None)
     assert (await fresh(session, wish)).drift_next_try_at == at(32)
     await drift.account(session, an_account(wish, 33))
     assert (row.outcome, row.treatment, row.closed_at) == (Outcome.REPAIRED, "fit", at(33))
@@ -222,12 +222,25 @@ async def test_a_death_that_is_told_after_its_repair_gives_it_its_moment(
     assert (row.since, row.outcome, row.treatment) == (at(-4), Outcome.REPAIRED, "fit")
 
 
+async def test_what_was_only_seen_coming_back_is_explained_afterwards(
+    session: AsyncSession, wish: Wish
+) -> None:
+    seen = a_difference(wish, seen="starting")
+    await drift.account(session, an_account(wish, 0, seen))
+    death = a_death(wish, at(-1), evidence="last words")
+    await drift.account(session, an_account(wish, 3, death, treated={seen.key: "await"}))
+    (row,) = await rows(session, wish)
+    assert (row.seen, row.since, row.evidence) == ("killed by signal 9", at(-1), "last words")
+    assert (row.outcome, row.treatment, row.code) == (Outcome.REPAIRED, "await", Code.OUT_OF_MEMORY)
+
+
 async def test_a_loop_of_crashes_is_one_difference_and_its_deaths(session: AsyncSession, wish: Wish) -> None:
     await drift.account(session, an_account(wish, 0, a_difference(wish, seen="backoff", since=at(-1))))
-    deaths = [a_death(wish, at(2 * many - 1)) for many in range(1, 4)]
+    deaths = [a_death(wish, at(2 * many - 1)) for many in range(4)]
     await drift.account(session, an_account(wish, 9, a_difference(wish, seen="backoff"), *deaths))
-    assert len(await drift.open_of(session, wish.deployment_id)) == 1
-    assert len(await rows(session, wish)) == 4
+    (row,) = await drift.open_of(session, wish.deployment_id)
+    assert (row.past, row.since, row.sentence) == (False, at(-1), f"process {row.name} is backoff")
+    assert [other.since for other in await rows(session, wish)] == [at(-1), at(1), at(3), at(5)]
 
 
 async def test_only_a_change_of_state_is_an_event(session: AsyncSession, wish: Wish) -> None:
@@ -270,6 +283,21 @@ async def test_what_could_not_be_seen_stays_as_it_was(
     assert (field in still) is stays
     await drift.account(session, an_account(wish, 9, looked=[], number=2))
     assert await drift.open_of(session, wish.deployment_id) == []
+
+
+@pytest.mark.parametrize(("field", "closes"), [(Field.WORK, True), (Field.PASSWORD, False)])
+async def test_what_was_treated_and_cannot_be_seen_yet(
+    session: AsyncSession, wish: Wish, field: Field, closes: bool
+) -> None:
+    """A queue shows that it moves only after a while, and a process that was started anew has not stood still."""
+    seen = a_difference(wish, field)
+    await drift.account(session, an_account(wish, 0, seen))
+    last = an_account(wish, 9, treated={seen.key: "restart"}, looked=[Field.PROCESS])
+    await drift.account(session, last)
+    (row,) = await rows(session, wish)
+    assert (row.closed_at, row.treatment) == (at(9) if closes else None, "restart")
+    await drift.account(session, an_account(wish, 70))
+    assert (row.outcome, row.treatment) == (Outcome.REPAIRED, "restart")
 
 
 async def test_one_that_crashes_all_the_time_keeps_its_newest(
