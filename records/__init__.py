@@ -24,7 +24,15 @@ Whoever opens the session opens the transaction (`async with sessions.begin() as
 - `image`          images and builds; `collect` decides what a plane keeps
 - `inventory`      everything ever provisioned: `enter`, `mark_gone`, `listed`, `present`
 - `settle`         `intent(session, deployment_id)`: what workflows act on
-- `waiting`        `overdue`: wishes that nobody acted on
+- `waiting`        `overdue`: wishes that nobody acted on; `under_way`: rollouts somebody should be at work on
+- `drift`          `account(session, Account(...))` by the workflow; `open_of`, `recent`, `score(session, since,
+                   deployment_id=, plane=, workspace_id=)`, `set_policy`, `counts`; `forget` by the sweep
+- `difference`     the rows of drift; `look` brings an account into them, `standing` is what it leaves on the
+                   deployment
+- `survey`         `judge(session, SurveyPage(...), grace)`: a plane's page against the records; `telling` puts
+                   what differs in words
+- `orphan`         `listed(session, plane)`, `ask_removal(session, plane, orphan_id)`, `counts`
+- `plane`          `beat(session, Beat(...))`, `named`, `all_of`, `mark_offline(session, silent_since)`, `swept`
 
 A deployment carries the values its next revision starts from (`source_config`, `source_revision_config`,
 `environment`, `secret_references`, `tracked_packages`), so an answer about it needs no other table. Names of
