@@ -153,6 +153,9 @@ class Supervisor:
         """Whether supervisord answers now; never waits for it to come back."""
         try:
             return bool(await asyncio.to_thread(self._ask, "getPID", ()))
+        except xmlrpc.client.Fault as fault:
+            # Still there, and waiting for a program that takes its time to end.
+            return bool(fault.faultCode == SHUTTING_DOWN)
         except TRANSIENT:
             return False
 

@@ -189,8 +189,10 @@ class Patient:
     async def recall(self) -> tuple[Any, Any]:
         """What is there of it."""
         state = await self.client.threads.get_state(self.thread)
+        values = state["values"]
+        assert isinstance(values, dict)
         item = await self.client.store.get_item(["drift", self.short], "kept")
-        return state["values"]["result"], item["value"]["text"]
+        return values.get("result"), item["value"]["text"]
 
     async def dismiss(self) -> None:
         """Take away what its injury left behind, and have what was tried forgotten."""
