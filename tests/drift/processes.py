@@ -3,9 +3,6 @@
 import os
 import signal
 import subprocess
-import time
-
-import psutil
 
 from dataplane.local.programs import Program
 from tests.drift.patient import Patient
@@ -91,33 +88,8 @@ async def start_one_by_hand(patient: Patient) -> None:
     patient.undo.append(reap)
 
 
-async def suspend_the_valkey(patient: Patient) -> None:
-    await patient.send(patient.redis, signal.SIGSTOP)
-
-
-async def kill_the_valkey(patient: Patient) -> None:
-    await patient.send(patient.redis, signal.SIGKILL)
-
-
-async def stop_the_valkey(patient: Patient) -> None:
-    await patient.supervisor.stop([patient.redis])
-
-
-async def remove_the_valkeys_conf(patient: Patient) -> None:
-    """And have supervisor hear of it."""
-    patient.conf(patient.redis).unlink()
-    await patient.supervisor.reload()
-
-
 async def kill_everything(patient: Patient) -> None:
     """Servers and Valkey at once."""
     pids = [await patient.pid(patient.server(index)) for index in range(patient.replicas)]
     for pid in (*pids, await patient.pid(patient.redis)):
         os.kill(pid, signal.SIGKILL)
-
-
-def orphaned(process: psutil.Process, limit: float = 5) -> None:
-    """Wait until a killed process is gone."""
-    deadline = time.monotonic() + limit
-    while process.is_running() and time.monotonic() < deadline:
-        time.sleep(0.02)

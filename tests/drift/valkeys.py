@@ -1,8 +1,27 @@
 """What somebody with a Redis client, or an editor, does to a deployment's Valkey."""
 
 import shutil
+import signal
 
 from tests.drift.patient import Patient
+
+
+async def suspend_the_valkey(patient: Patient) -> None:
+    await patient.send(patient.redis, signal.SIGSTOP)
+
+
+async def kill_the_valkey(patient: Patient) -> None:
+    await patient.send(patient.redis, signal.SIGKILL)
+
+
+async def stop_the_valkey(patient: Patient) -> None:
+    await patient.supervisor.stop([patient.redis])
+
+
+async def remove_the_valkeys_conf(patient: Patient) -> None:
+    """And have supervisor hear of it."""
+    patient.conf(patient.redis).unlink()
+    await patient.supervisor.reload()
 
 
 async def stop_appending(patient: Patient) -> None:
