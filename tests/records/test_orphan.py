@@ -1,5 +1,6 @@
 """Orphans: entered first, taken away only when we made them and nothing is lost, or when somebody asks."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from records import inventory, orphan
 from records.orphan import Orphan
+from records.session import connect, sessions
 from tests.rows import a_served
 from tests.wishes import a_wish
 from workflows import names
@@ -119,3 +121,22 @@ async def test_what_a_living_deployment_has_is_known_by_its_names(session: Async
     owner, wish = await a_served(session)
     process = a_thing(names.server(owner.id, wish.number, 0))
     assert (await enter(session, process))[0].known
+
+
+async def test_two_sweeps_at_once_enter_it_once(database: str) -> None:
+    engine = connect(database)
+    made = sessions(engine)
+
+    async def sweep() -> list[Orphan]:
+        async with made.begin() as session:
+            return await enter(session, a_thing(), A_DATABASE)
+
+    found = await asyncio.gather(*(sweep() for _ in range(6)))
+    assert {tuple(sorted(row.id for row in rows)) for rows in found} == {
+        tuple(sorted(r.id for r in found[0]))
+    }
+    async with made() as session:
+        rows = await orphan.listed(session, PLANE)
+    assert sorted(named(rows)) == sorted([a_thing().name, A_DATABASE.name])
+    assert len({row.first_seen for row in rows}) == 1
+    await engine.dispose()
