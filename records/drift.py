@@ -49,7 +49,8 @@ async def account(session: AsyncSession, told: Account) -> None:
     owner = await deployment.lock(session, told.deployment_id)
     if owner is None or owner.deleted_at is not None:
         return
-    if owner.drift_looked_at is not None and told.at < owner.drift_looked_at:
+    # A clock that was set back must not silence everybody until it has caught up.
+    if owner.drift_looked_at is not None and told.at < owner.drift_looked_at <= now():
         return
     if told.state is not State.PAUSED:
         opened = await Look(session, owner, told).enter(await open_of(session, owner.id))

@@ -329,6 +329,13 @@ async def test_an_older_look_says_nothing(session: AsyncSession, wish: Wish) -> 
     assert (await fresh(session, wish)).drift_state is State.STEADY
 
 
+async def test_a_clock_that_was_set_back_silences_nobody(session: AsyncSession, wish: Wish) -> None:
+    await drift.account(session, an_account(wish, 86_400))
+    await drift.account(session, an_account(wish, 0, a_difference(wish)))
+    assert len(await drift.open_of(session, wish.deployment_id)) == 1
+    assert (await fresh(session, wish)).drift_looked_at == at(0)
+
+
 async def test_nobody_looks_while_paused(session: AsyncSession, wish: Wish) -> None:
     await drift.account(session, an_account(wish, 0, a_difference(wish)))
     await drift.account(session, an_account(wish, 5, state=State.PAUSED))
