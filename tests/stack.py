@@ -5,6 +5,7 @@ stack of their own (`fresh_stack`).
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -13,15 +14,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import pytest
 
 from dataplane.local.supervisor import Supervisor
 from deploy.embedded import secrets
 from deploy.embedded.home import Home
 from deploy.embedded.ports import Stack as Held
+from deploy.embedded.ready import Readiness
 from workflows import names
 
 CHECKOUT = Path(__file__).parents[1]
@@ -108,6 +112,60 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    @contextmanager
+    def another(self, part: str, **changed: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One more process of a part, from the stack's own description of it; nobody supervises it."""
+        spec = json.loads((self.home / "etc" / "specs" / f"{part}.json").read_text())
+        # By this address `down` finds it, should the test be killed.
+        address = {"SUPERVISOR_SERVER_URL": f"unix://{self.home}/run/supervisor.sock"}
+        with (self.home / "logs" / f"another-{part}.log").open("ab") as log:
+            process = subprocess.Popen(
+                spec["argv"],
+                cwd=spec["cwd"],
+                env={**spec["env"], **address, **changed},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    async def until_ready(self, part: str, pid: int | None = None) -> None:
+        """Wait until a part answers for real; a worker of that pid, if it is not the supervised one."""
+        home = Home(self.home)
+        check = Readiness(home, self.held, secrets.settle(home)).of(part)
+        assert check is not None, f"nobody knows how to ask {part}"
+        async with asyncio.timeout(60):
+            while not await check(pid or await self.pid(part)):
+                await asyncio.sleep(0.1)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything of it that lives, servers and Valkeys too, by the home in its words or environment.
+        Postgres's own children name none; they go with it."""
+        home, found = str(self.home), []
+        for process in psutil.process_iter():
+            try:
+                if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+                    continue
+                if any(home in word for word in (*process.cmdline(), *process.environ().values())):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def power_cut(self) -> int:
+        """Kill -9 of everything at once, the keeper too; how many processes that were."""
+        victims = self.processes()
+        # None of them may see another one's death.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in victims:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+        psutil.wait_procs(victims, timeout=10)
+        return len(victims)
+
     def remove(self) -> None:
         self.graphyard("down", "--purge")
 
@@ -119,16 +177,23 @@ def free_port() -> int:
         return port
 
 
-def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A stack for as long as the generator lives; pytest's own directories have too long paths for it."""
+@contextmanager
+def placed(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A stack that was never up, removed afterwards; pytest's own directories have too long paths for it."""
     directory = Path(tempfile.mkdtemp(prefix="gy-"))
     stack = Stack(directory / "home", settings)
     try:
-        stack.up()
         yield stack
     finally:
         stack.remove()
         shutil.rmtree(directory)
+
+
+def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A stack for as long as the generator lives."""
+    with placed(settings) as stack:
+        stack.up()
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -141,6 +206,13 @@ def stack() -> Iterator[Stack]:
 def fresh_stack() -> Iterator[Stack]:
     """A stack for this test alone."""
     yield from running()
+
+
+@pytest.fixture
+def absent() -> Iterator[Stack]:
+    """A stack that was never up."""
+    with placed() as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ class Missed(Exception):
     """The step was over before it could be seen."""
 
 
-async def until_step(client: Client, deployment: str, step: str, limit: float = 60) -> None:
-    """Return while the activity behind `step` has been started and not yet finished."""
+async def until_step(client: Client, deployment: str, step: str, limit: float = 60) -> int:
+    """Return while the activity behind `step` has been started and not yet finished; the pid of the worker
+    that does it."""
     activity, deadline = STEPS[step], time.monotonic() + limit
     entity = names.deployment_workflow(UUID(deployment))
     while time.monotonic() < deadline:
@@ -40,7 +41,7 @@ async def until_step(client: Client, deployment: str, step: str, limit: float = 
             for pending in inner.pending_activities if inner else []:
                 started = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
                 if pending.activity_type.name == activity and started:
-                    return
+                    return int(pending.last_worker_identity.partition("@")[0])
         await asyncio.sleep(0.005)
     raise Missed(f"{step} ({activity}) was never seen running within {limit:.0f} s")
 

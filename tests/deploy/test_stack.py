@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,44 +17,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.stack import Stack, free_port
+from tests.stack import Stack, free_port, running
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 PARTS = ("postgres", "temporal", "api", "worker", "caddy", "keeper")
 
 
-def living(home: Path) -> list[psutil.Process]:
-    """Every process of a stack, by the supervisord each inherited or the configuration it runs with."""
-    address, found = f"unix://{home}/run/supervisor.sock", []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        try:
-            ours = process.environ().get("SUPERVISOR_SERVER_URL") == address
-        except psutil.Error:
-            continue
-        if ours or f"{home}/etc/supervisord.conf" in (process.info["cmdline"] or []):
-            found.append(process)
-    return [process for process in found if process.info["status"] != psutil.STATUS_ZOMBIE]
-
-
-@pytest.fixture
-def absent() -> Iterator[Stack]:
-    """A stack that was never up."""
-    directory = Path(tempfile.mkdtemp(prefix="gy-"))
-    stack = Stack(directory / "home")
-    yield stack
-    stack.remove()
-    shutil.rmtree(directory)
-
-
 @pytest.fixture(scope="module")
 def second() -> Iterator[Stack]:
     """Another stack beside the session's; the last test that takes it removes it."""
-    directory = Path(tempfile.mkdtemp(prefix="gy-"))
-    stack = Stack(directory / "home")
-    stack.up()
-    yield stack
-    stack.remove()
-    shutil.rmtree(directory)
+    yield from running()
 
 
 async def pids(stack: Stack) -> dict[str, int]:
@@ -120,7 +91,7 @@ def test_a_role_of_a_deployment_cannot_open_the_records(stack: Stack) -> None:
 
 
 def test_everything_listens_on_loopback_only(stack: Stack) -> None:
-    ours = {process.pid for process in living(stack.home)}
+    ours = {process.pid for process in stack.processes()}
     listening = [one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN]
     heard = [address.ip for one in listening if one.pid in ours and (address := one.laddr)]
     assert heard
@@ -145,7 +116,7 @@ def test_no_secret_of_the_stack_is_in_a_command_line_or_a_log(stack: Stack) -> N
     known = [
         path.read_text().strip() for path in (stack.home / "secrets").iterdir() if path.name != "sealing.keys"
     ]
-    lines = [" ".join(process.cmdline()) for process in living(stack.home)]
+    lines = [" ".join(process.cmdline()) for process in stack.processes()]
     texts = [path.read_text(errors="replace") for path in (stack.home / "logs").rglob("*.log")]
     assert len(known) >= 4
     assert not [word for word in known for text in (*lines, *texts) if word in text]
@@ -159,18 +130,9 @@ async def test_a_killed_part_comes_back_by_itself(stack: Stack, part: str) -> No
             await asyncio.sleep(0.1)
 
 
-async def test_after_a_kill_of_everything_up_brings_it_all_back(stack: Stack) -> None:
-    tenant, key, url = stack.tenant_id, stack.api_key, stack.url
-    for process in living(stack.home):
-        process.kill()
-    stack.up()
-    assert (stack.tenant_id, stack.api_key, stack.url) == (tenant, key, url)
-    assert httpx.get(f"{url}/api-host/v2/deployments", headers={"X-Api-Key": key}).status_code == 200
-
-
 def test_down_ends_everything_and_what_others_take_meanwhile_moves(stack: Stack) -> None:
     stack.down()
-    assert living(stack.home) == []
+    assert stack.processes() == []
     assert stack.down() == "Nothing was running.\n"
     told = stack.graphyard("status", check=False)
     assert told.returncode == 1
@@ -219,7 +181,7 @@ def test_a_part_that_cannot_come_up_takes_the_others_down_again(absent: Stack) -
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "the whole story is in" in done.stderr
-    assert living(absent.home) == []
+    assert absent.processes() == []
 
 
 def test_an_interrupted_up_leaves_nothing_running(absent: Stack) -> None:
@@ -242,7 +204,7 @@ def test_an_interrupted_up_leaves_nothing_running(absent: Stack) -> None:
     up.send_signal(signal.SIGTERM)
     _, said = up.communicate(timeout=60)
     assert (up.returncode, said) == (130, "graphyard: interrupted; what had been started is ended again.\n")
-    assert living(absent.home) == []
+    assert absent.processes() == []
 
 
 def test_commands_without_a_stack_say_what_to_do(absent: Stack) -> None:
@@ -274,7 +236,7 @@ def test_a_purge_removes_the_home_and_nothing_else(second: Stack) -> None:
     beside = second.home.parent / "beside"
     beside.write_text("")
     second.graphyard("down", "--purge")
-    assert living(second.home) == []
+    assert second.processes() == []
     assert not second.home.exists()
     assert beside.exists()
     second.graphyard("down", "--purge")

@@ -1,12 +1,7 @@
-"""What a deployment's owner lives through on a real stack: mistakes, haste, second thoughts, a power cut."""
+"""What a deployment's owner lives through on a real stack: mistakes, haste, second thoughts."""
 
-import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 
-import httpx
-import psutil
 import pytest
 
 from tests.chaos.counts import what_exists
@@ -114,57 +109,3 @@ def _preview(name: str, flavour: str) -> dict[str, object]:
         "source_revision_config": {},
         "secrets": [{"name": "GRAPHYARD_SERVER", "value": flavour}],
     }
-
-
-async def test_everything_dies_at_once_and_comes_back(stack: Stack, yard: Yard) -> None:
-    deployment = (await yard.create("reboot"))["id"]
-    revision = await yard.push(deployment, project(), resources={"min_scale": 2})
-    url = (await yard.deployed(deployment, revision))["url"]
-    thread = (await agent(url).threads.create())["thread_id"]
-    await agent(url).runs.wait(thread, "echo", input={"text": "remember"})
-
-    killed = _kill_all(stack)
-    assert killed >= 9, "a stack with one deployment has more processes than that"
-    stack.up()
-
-    await _until_serving(url)
-    state = await agent(url).threads.get_state(thread)
-    assert isinstance(state["values"], dict)
-    assert state["values"]["result"] == "REMEMBER"
-    assert await shout(url) == "ALIVE"
-    found = await yard.deployment(deployment)
-    assert found["latest_revision_id"] == found["active_revision_id"] == revision
-    assert (await what_exists(stack, deployment))["servers"] == 2
-    await yard.delete(deployment)
-    await yard.until_gone(deployment)
-
-
-def _kill_all(stack: Stack) -> int:
-    """Kill -9 of every process of the stack at once, the keeper too, as a power cut does."""
-    home = str(stack.home)
-    victims = []
-    for process in psutil.process_iter():
-        try:
-            words = [*process.cmdline(), *process.environ().values()]
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if process.pid != os.getpid() and any(home in word for word in words):
-            victims.append(process)
-    for process in victims:
-        process.suspend()
-    for process in victims:
-        process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(victims, timeout=10)
-    return len(victims)
-
-
-async def _until_serving(url: str) -> None:
-    """Servers come back by themselves once their databases answer."""
-    async with asyncio.timeout(90), httpx.AsyncClient(trust_env=False) as http:
-        while True:
-            try:
-                if (await http.get(f"{url}/ok?check_db=1")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.2)

@@ -42,12 +42,17 @@ def pack(files: Mapping[str, str]) -> bytes:
 
 
 class Yard:
-    """One API key's view of a stack."""
+    """One API key's view of a stack; `patience` is how many seconds a call may be refused with a 5xx."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, *, socket: Path | None = None, patience: float = 60) -> None:
         self.url = url.rstrip("/")
+        self.patience = patience
         self.http = httpx.AsyncClient(
-            base_url=f"{self.url}/api-host", headers={"X-Api-Key": api_key}, timeout=30, trust_env=False
+            base_url=f"{self.url}/api-host",
+            headers={"X-Api-Key": api_key},
+            timeout=30,
+            trust_env=False,
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)) if socket else None,
         )
 
     async def __aenter__(self) -> Self:
@@ -58,15 +63,19 @@ class Yard:
     ) -> None:
         await self.http.aclose()
 
-    async def call(self, method: str, path: str, body: Any = None, patience: float = 60) -> Any:
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
         """A call as a patient client makes it: a 5xx or a cut connection is tried again.
 
         Where the first one did arrive, a repeated create is a 409 here, and a failed test: nothing hides.
         """
-        deadline = time.monotonic() + patience
+        answer = await self._insist(method, path, json=body)
+        return answer.json() if answer.content else None
+
+    async def _insist(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        deadline = time.monotonic() + self.patience
         while True:
             try:
-                answer = await self.http.request(method, path, json=body)
+                answer = await self.http.request(method, path, **sent)
                 if answer.status_code < 500:
                     break
                 trouble = f"{answer.status_code} {answer.text[:200]}"
@@ -75,7 +84,7 @@ class Yard:
             assert time.monotonic() < deadline, f"{method} {path}: {trouble}"
             await asyncio.sleep(0.2)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json() if answer.content else None
+        return answer
 
     async def create(self, name: str, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:
         body = {
@@ -90,10 +99,8 @@ class Yard:
 
     async def upload(self, deployment: str, files: Mapping[str, str]) -> str:
         ticket = await self.call("POST", f"/v2/deployments/{deployment}/upload-url", {})
-        put = await self.http.put(
-            ticket["upload_url"], content=pack(files), headers={"Content-Type": "application/gzip"}
-        )
-        assert put.is_success, put.text
+        sealed = {"content": pack(files), "headers": {"Content-Type": "application/gzip"}}
+        await self._insist("PUT", ticket["upload_url"], **sealed)
         path: str = ticket["object_path"]
         return path
 
@@ -126,6 +133,16 @@ class Yard:
     async def revision(self, deployment: str, revision: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.call("GET", f"/v2/deployments/{deployment}/revisions/{revision}")
         return found
+
+    async def revisions(self, deployment: str) -> list[dict[str, Any]]:
+        """All of them, newest first."""
+        found: list[dict[str, Any]] = []
+        while True:
+            path = f"/v2/deployments/{deployment}/revisions?limit=100&offset={len(found)}"
+            page = (await self.call("GET", path))["resources"]
+            found += page
+            if len(page) < 100:
+                return found
 
     async def deployment(self, deployment: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.call("GET", f"/v2/deployments/{deployment}")
