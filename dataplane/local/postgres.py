@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import structlog
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataplane.flavours import flavour
@@ -256,6 +256,17 @@ def database_uri(admin_dsn: str, name: str, password: str) -> str:
 async def _one(connection: AsyncConnection, query: str, *values: object) -> int | None:
     row = await (await connection.execute(query.encode(), values)).fetchone()
     return int(row[0]) if row else None
+
+
+async def _drop(connection: AsyncConnection, role: sql.Identifier) -> None:
+    drop = sql.SQL("drop role if exists {}").format(role)
+    try:
+        await connection.execute(drop)
+    except errors.DependentObjectsStillExist:
+        # Somebody gave it something beside its own database. What it owns is not ours to take away.
+        await connection.execute(sql.SQL("reassign owned by {} to current_user").format(role))
+        await connection.execute(sql.SQL("drop owned by {}").format(role))
+        await connection.execute(drop)
 
 
 def _password(role: Role, password: str) -> str:

@@ -52,7 +52,13 @@ class Redis:
         await revival.mend()
         await asyncio.to_thread(write_private, self._data(wish) / "valkey.conf", text)
         await revival.run(program)
-        await self._await_answer(wish)
+        shown = await revival.until_inside(program, PATIENCE)
+        if not shown.inside:
+            raise Refused(
+                Code.DATABASE_FAILED,
+                f"The deployment's Valkey does not answer ({shown.trouble or 'it asks for another password'}).",
+                f"Look into logs/{program.name}.log of the stack's home.",
+            )
         await revival.finish()
 
     async def remove(self, wish: Wish) -> None:
@@ -174,22 +180,6 @@ class Redis:
     def _opened(self, text: str) -> str:
         said = json.loads(text)
         return Keyring.load(self._keys).open_map(said["sealed"], said["owner"])["redis"]
-
-    async def _await_answer(self, wish: Wish) -> None:
-        shown = Shown(trouble="nothing yet")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    shown = await look(self.socket(wish), self._password(wish))
-                    if shown.inside:
-                        return
-                    await asyncio.sleep(0.05)
-        answer = shown.trouble or ("still loading" if shown.loading else "another password is asked for")
-        raise Refused(
-            Code.DATABASE_FAILED,
-            f"The deployment's Valkey does not answer ({answer}).",
-            f"Look into logs/{names.redis(wish.deployment_id)}.log of the stack's home.",
-        )
 
 
 def running(shown: Shown) -> str:

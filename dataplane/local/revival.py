@@ -7,11 +7,12 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import structlog
 
-from dataplane.local import durable, rescue, seen
+from dataplane.local import durable, rescue, salvage, seen
 from dataplane.local.programs import Program
 from dataplane.local.supervisor import State, Supervisor
 from dataplane.local.valkey import SETTINGS, Answer, Client, Shown, Trouble, connected, digest, look
@@ -23,6 +24,8 @@ YOUNG = 10.0
 REWRITE = 120.0
 """Seconds that writing a whole memory to disk may take."""
 TICK = 0.05
+LOOK = 0.5
+"""Seconds between two questions to the supervisor."""
 
 
 class Revival:
@@ -36,6 +39,7 @@ class Revival:
         self._password = password
         self._state: State | None = None
         self._restart = False
+        self._log_end = 0
         self._saved = rescue.Saved()
 
     async def find(self, owner: str, credentials: str) -> None:
@@ -65,11 +69,35 @@ class Revival:
 
     async def run(self, program: Program) -> None:
         """Have it run as described, restarted if that is what it takes."""
+        self._log_end = await asyncio.to_thread(_size, program.log)
         failing = self._state is not None and self._state.state == "BACKOFF"
         restarted = await self._supervisor.put(program)
         # Left alone, the supervisor would try again only after a pause that has grown by now.
         if (self._restart or failing) and not restarted:
             await self._supervisor.restart(program.name)
+
+    async def until_inside(self, program: Program, patience: float) -> Shown:
+        """Until it takes the password, or what it shows instead once patience is over; reading its files at
+        start may take as long as it takes. Files that it cannot read are cut, or else set aside."""
+        cures = iter((salvage.cut, lambda _, data: salvage.set_aside(data)))
+        deadline, asked = time.monotonic() + patience, 0.0
+        while True:
+            shown = await look(self._socket, self._password)
+            now = time.monotonic()
+            if shown.inside or now > deadline:
+                return shown
+            deadline = now + patience if shown.loading else deadline
+            if shown.trouble and now - asked > LOOK:
+                asked = now
+                if not await self._damaged(program):
+                    continue
+                if (cure := next(cures, None)) is None:
+                    return shown
+                await self._supervisor.stop([program.name])
+                await asyncio.to_thread(cure, Path(program.argv[0]), self._data)
+                self._log_end = await asyncio.to_thread(_size, program.log)
+                await self._supervisor.start(program.name)
+            await asyncio.sleep(TICK)
 
     async def finish(self) -> None:
         """Give back what was carried over."""
@@ -77,6 +105,13 @@ class Revival:
             async with connected(self._socket) as client:
                 await self._login(client)
                 await rescue.restore(client, self._saved)
+
+    async def _damaged(self, program: Program) -> bool:
+        """Whether it ended, and for what it found in its files."""
+        state = await self._supervisor.state(program.name)
+        if state is None or state.state not in ("BACKOFF", "FATAL", "EXITED"):
+            return False
+        return await asyncio.to_thread(salvage.says_damaged, program.log, self._log_end)
 
     async def _reached(self, pid: int) -> Shown | None:
         """What it shows, once it had the time to listen; None if it is gone."""
@@ -163,6 +198,13 @@ class Revival:
             except (OSError, ValueError, LookupError, TypeError):
                 continue
         return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def entitled(shown: Shown, password: str | None) -> list[str]:
