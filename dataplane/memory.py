@@ -55,6 +55,8 @@ class Memory:
         self.serving: dict[UUID, int] = {}
         self.known: dict[UUID, str] = {}
         """Deployments by their names."""
+        self.bundles: defaultdict[UUID, set[str]] = defaultdict(set)
+        """Images that a deployment was ever started from."""
         self.started_with: dict[str, tuple[str | None, str]] = {}
         """By replica: its image and its environment."""
         self.treated: list[Treatment] = []
@@ -98,6 +100,8 @@ class Memory:
     def start(self, wish: Wish) -> list[Replica]:
         """The replicas of a revision, made where they were not."""
         self.known[wish.deployment_id] = wish.name
+        if wish.image:
+            self.bundles[wish.deployment_id].add(wish.image)
         replicas = self.replicas[wish.deployment_id]
         for index in range(wish.replicas):
             name = names.server(wish.deployment_id, wish.number, index)
@@ -234,6 +238,7 @@ class MemoryServers:
         self._memory.end(wish.deployment_id, lambda replica: True)
         self._memory.serving.pop(wish.deployment_id, None)
         self._memory.known.pop(wish.deployment_id, None)
+        self._memory.bundles.pop(wish.deployment_id, None)
         self._memory.injuries.forget(wish.deployment_id)
 
     async def observe(self, wish: Wish) -> Sighting:

@@ -122,10 +122,9 @@ class MemoryUpkeep:
         of_ours += [Resource(kind=ResourceKind.PROCESS, name=one) for one in replicas]
         if deployment_id in memory.serving:
             of_ours.append(Resource(kind=ResourceKind.ROUTE, name=names.slug(name, deployment_id)))
-        for digest in {memory.started_with[one][0] for one in replicas}:
-            if digest is not None:
-                seen = WHOLE if digest in memory.images else MISSING
-                facts.append(Fact(field=Field.BUNDLE, name=digest, seen=seen))
+        for digest in memory.bundles.get(deployment_id, ()):
+            seen = WHOLE if digest in memory.images else MISSING
+            facts.append(Fact(field=Field.BUNDLE, name=digest, seen=seen))
         return Seen(short=short, facts=self._injured(deployment_id, facts), resources=of_ours + strays)
 
     def _facts(self, deployment_id: UUID, name: str) -> Iterator[Fact]:

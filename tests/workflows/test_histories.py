@@ -5,18 +5,20 @@ still. When a change of commands is meant (behind a patch, or before the release
 `GRAPHYARD_RECORD=1 python -m pytest tests/workflows/test_histories.py`.
 """
 
+import asyncio
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from tests.workflows.endings import ENDINGS
-from tests.workflows.yard import Yard
+from tests.workflows.endings import ENDINGS, WARD_ENDINGS, Ids
+from tests.workflows.ward import Ward
+from tests.workflows.yard import LIMIT, Yard
 from worker.queues import WORKFLOWS, runner
 
 HISTORIES = Path(__file__).parents[1] / "histories"
@@ -32,13 +34,26 @@ def replayer() -> Replayer:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_what_ends_now_replays(yard: Yard, replayer: Replayer, ending: str) -> None:
-    for name, workflow_id in (await ENDINGS[ending](yard)).items():
-        await yard.completed(workflow_id)
-        history = await yard.client.get_workflow_handle(workflow_id).fetch_history()
+    await replayed(yard.client, replayer, await ENDINGS[ending](yard))
+
+
+@pytest.mark.parametrize("ending", WARD_ENDINGS)
+async def test_what_takes_long_replays(ward: Ward, replayer: Replayer, ending: str) -> None:
+    await replayed(ward.client, replayer, await WARD_ENDINGS[ending](ward))
+
+
+async def replayed(client: Client, replayer: Replayer, ids: Ids) -> None:
+    for name, workflow_id in ids.items():
+        handle = client.get_workflow_handle(workflow_id)
+        if not workflow_id.startswith("watch-"):
+            async with asyncio.timeout(LIMIT):
+                await handle.result()
+        history = await handle.fetch_history()
         await replayer.replay_workflow(history)
         assert (NOW / f"{name}.json").is_file() or RECORD, "record it"
         if RECORD:
             text = json.dumps(placeless(json.loads(history.to_json())), separators=(",", ":"))
+            NOW.mkdir(exist_ok=True)
             (NOW / f"{name}.json").write_text(text + "\n")
 
 

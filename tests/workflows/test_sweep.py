@@ -29,7 +29,7 @@ async def test_only_what_differs_is_looked_at(yard: Yard) -> None:
     ill = rows[1]
     yard.memory.injuries.lose_replica(ill.id)
     swept = await yard.sweep()
-    assert swept.sentence == f"3 deployments, 1 differs: {ill.name} lost its server"
+    assert swept.sentence == f"3 deployments, 1 differs: {ill.name} lost a replica"
     assert (swept.deployments, swept.differing) == (3, 1)
     await yard.standing(ill, State.STEADY)
     (found,) = await yard.drifts(ill)
@@ -50,8 +50,11 @@ async def test_a_workflow_that_is_gone_is_begun_for_what_differs(yard: Yard) -> 
 
 
 async def test_orphans_are_reported_first_and_removed_after_their_time(yard: Yard) -> None:
-    thing = Resource(kind=ResourceKind.PROCESS, name="server-0badc0de-1-0")
-    data = Resource(kind=ResourceKind.DATABASE, name="gy_lost_0badc0de", holds_data=True)
+    row = await serving(yard)
+    await yard.delete(row)
+    await yard.gone(row)
+    thing = Resource(kind=ResourceKind.PROCESS, name=names.server(row.id, 1, 0))
+    data = Resource(kind=ResourceKind.DATABASE, name=names.database(row.name, row.id), holds_data=True)
     for stray in (thing, data):
         yard.memory.injuries.add_stray(stray)
     swept = await yard.sweep()
@@ -61,7 +64,7 @@ async def test_orphans_are_reported_first_and_removed_after_their_time(yard: Yar
     await yard.sweep()
     assert yard.memory.injuries.strays == [data]
     async with yard.sessions.begin() as session:
-        (found,) = await orphan.listed(session, "local")
+        (found,) = [one for one in await orphan.listed(session, "local") if one.holds_data]
         await orphan.ask_removal(session, "local", found.id)
     await yard.sweep()
     assert yard.memory.injuries.strays == []

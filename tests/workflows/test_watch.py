@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from tests.temporal_server import TemporalServer
 from tests.workflows.test_given_up import serving
 from tests.workflows.yard import Yard, until
 from worker.schedules import keep_watch
@@ -63,9 +67,12 @@ async def test_it_resumes_after_its_worker_is_gone(idle_yard: Yard) -> None:
         assert yard.memory.calls["watch"] >= 2
 
 
-async def test_two_workers_of_each_role_do_everything_once(idle_yard: Yard) -> None:
+async def test_two_workers_of_each_role_do_everything_once(
+    idle_yard: Yard, temporal_server: TemporalServer
+) -> None:
     yard = idle_yard
-    async with yard.working(), yard.working(), watched(yard):
+    other = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+    async with yard.working(), yard.working(client=other), watched(yard):
         rows = await asyncio.gather(*(yard.deploy(str(index).encode()) for index in range(4)))
         for row in rows:
             assert await yard.ended(row, 1) is RevisionStatus.DEPLOYED

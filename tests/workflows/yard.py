@@ -53,13 +53,14 @@ class Yard:
         )
 
     @asynccontextmanager
-    async def working(self, with_plane: bool = True) -> AsyncIterator[None]:
-        """Both workers; leaving stops them as a shutdown would."""
-        control = control_worker(self.client, self.records, interceptors=[StepContext()], grace=timedelta(0))
+    async def working(self, with_plane: bool = True, client: Client | None = None) -> AsyncIterator[None]:
+        """Both workers; leaving stops them as a shutdown would. A second pair needs a client of its own."""
+        client = client or self.client
+        control = control_worker(client, self.records, interceptors=[StepContext()], grace=timedelta(0))
         plane = plane_worker(
-            self.client,
+            client,
             self.plane.name,
-            PortSteps(self.plane, surveys=self.surveys, notify=Notifier(self.client)),
+            PortSteps(self.plane, surveys=self.surveys, notify=Notifier(client)),
             interceptors=[StepContext()],
             grace=timedelta(0),
             throttle=SOON,
