@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -21,6 +22,8 @@ from deploy.embedded.troubles import Trouble
 
 NOBODY = "65534"
 CONNECTIONS = 500
+NO_PID = 99_999_999
+"""More than any kernel hands out."""
 
 
 def binaries(environ: os._Environ[str] | dict[str, str]) -> Path:
@@ -110,6 +113,18 @@ def configure(home: Home) -> None:
         with conf.open("a") as file:
             file.write(include)
     write_private(home.postgres / "graphyard.conf", text)
+
+
+def forget_stranger(home: Home) -> None:
+    """After a reboot the pid in Postgres's lock may be somebody else's by now, and it would refuse to start
+    beside that. Only the pid is taken away: by the rest it finds out whether children of its own still live."""
+    lock = home.postgres / "postmaster.pid"
+    try:
+        first, *rest = lock.read_text().splitlines(keepends=True)
+        if str(home.postgres) not in psutil.Process(abs(int(first))).cmdline():
+            write_private(lock, "".join([f"{NO_PID}\n", *rest]))
+    except (OSError, ValueError, psutil.Error):
+        return
 
 
 def answers(dsn: str) -> bool:

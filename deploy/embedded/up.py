@@ -136,6 +136,7 @@ class Up:
         began = time.monotonic()
         made = await asyncio.to_thread(postgres.initialise, self._home, binaries, known.postgres_admin)
         postgres.configure(self._home)
+        postgres.forget_stranger(self._home)
         program = parts.postgres(self._home, stack, binaries, postgres.disguise())
         await self._ensure(program, ready, began=began, note="made" if made else "")
         await asyncio.to_thread(postgres.provision_records, known, stack.ports["postgres"])

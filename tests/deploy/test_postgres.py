@@ -1,6 +1,8 @@
 """Postgres as it is made: once, again after a crash half way, and not where it cannot run."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,28 @@ def test_a_cluster_is_made_once_and_a_half_made_one_anew(home: Home) -> None:
     for _ in range(2):
         postgres.configure(home)
     assert (home.postgres / "postgresql.conf").read_text().count("graphyard.conf") == 1
+
+
+def test_a_pid_that_was_handed_out_anew_is_no_other_postgres(home: Home) -> None:
+    home.make()
+    home.postgres.mkdir()
+    lock = home.postgres / "postmaster.pid"
+    rest = f"{home.postgres}\n1795415305\n23999\n\n127.0.0.1\n  2163228    655373\nready   \n"
+    words = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(words) as stranger, subprocess.Popen([*words, str(home.postgres)]) as ours:
+        lock.write_text(f"{stranger.pid}\n{rest}")
+        postgres.forget_stranger(home)
+        assert lock.read_text() == f"{postgres.NO_PID}\n{rest}"
+        lock.write_text(f"{ours.pid}\n{rest}")
+        postgres.forget_stranger(home)
+        assert lock.read_text() == f"{ours.pid}\n{rest}"
+        stranger.kill()
+        ours.kill()
+    for said in (f"{stranger.pid}\n{rest}", "", "no pid\n"):
+        lock.write_text(said)
+        postgres.forget_stranger(home)
+        assert lock.read_text() == said
+    assert int(Path("/proc/sys/kernel/pid_max").read_text()) < postgres.NO_PID
 
 
 def test_a_cluster_that_cannot_be_made_is_told_with_postgres_s_reason(home: Home) -> None:
