@@ -80,7 +80,7 @@ class Postgres:
                     await connection.execute(sql.SQL("alter database {} is_template false").format(called))
                 await connection.execute(sql.SQL("drop database if exists {} with (force)").format(called))
             for role in there.roles:
-                await connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(role.name)))
+                await _drop(connection, sql.Identifier(role.name))
 
     async def observe(self, wish: Wish) -> list[Resource]:
         """Which of the two exist, under whatever name."""
