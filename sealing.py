@@ -5,6 +5,8 @@ its owner (a deployment's id): copied to another deployment's row it does not op
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -32,6 +34,9 @@ class Keyring:
         if not keys:
             raise ValueError("a keyring needs at least one key")
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
+        self._derived = {
+            name: hmac.digest(key, b"graphyard fingerprint", hashlib.sha256) for name, key in keys.items()
+        }
         self._newest = list(keys)[-1]
 
     @classmethod
@@ -50,8 +55,10 @@ class Keyring:
         with os.fdopen(fd, "w") as file:
             file.write(line)
 
-    def seal(self, text: str, owner: str) -> str:
-        nonce = os.urandom(12)
+    def seal(self, text: str, owner: str, *, steady: bool = False) -> str:
+        """`steady` seals the same text for the same owner the same way every time, for what is compared as a
+        file; it tells those who see two such files whether they say the same, and nothing else."""
+        nonce = self._mark(self._newest, f"seal {owner} {text}")[:12] if steady else os.urandom(12)
         body = self._ciphers[self._newest].encrypt(nonce, text.encode(), owner.encode())
         return f"{self._newest}.{base64.urlsafe_b64encode(nonce + body).decode()}"
 
@@ -63,12 +70,26 @@ class Keyring:
         except (KeyError, ValueError, InvalidTag) as error:
             raise Unsealable(f"a sealed value of {owner} cannot be opened with the keys here") from error
 
-    def seal_map(self, values: Mapping[str, str], owner: str) -> str:
-        return self.seal(json.dumps(dict(values)), owner)
+    def seal_map(self, values: Mapping[str, str], owner: str, *, steady: bool = False) -> str:
+        return self.seal(json.dumps(dict(values)), owner, steady=steady)
 
     def open_map(self, sealed: str, owner: str) -> dict[str, str]:
         opened: dict[str, str] = json.loads(self.open(sealed, owner))
         return opened
+
+    def fingerprint(self, text: str) -> str:
+        """By which a text is known again without being told: nobody who lacks the key can even try guesses."""
+        return f"{self._newest}.{self._mark(self._newest, f'mark {text}').hex()[:32]}"
+
+    def is_of(self, fingerprint: str, text: str) -> bool | None:
+        """Whether the fingerprint is that text's; None if its key is not here any more."""
+        name, _, mark = fingerprint.partition(".")
+        if name not in self._derived:
+            return None
+        return hmac.compare_digest(mark, self._mark(name, f"mark {text}").hex()[:32])
+
+    def _mark(self, name: str, text: str) -> bytes:
+        return hmac.digest(self._derived[name], text.encode(), hashlib.sha256)
 
     def seal_frame(self, chunk: bytes, owner: str, position: int) -> bytes:
         """One frame of a sealed file; none can be swapped, dropped from the middle or reused elsewhere."""

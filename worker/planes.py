@@ -27,5 +27,6 @@ def local(settings: Settings, keyring: Keyring, sources: Sources) -> Plane:
         images=BundleImages(settings.home, sources, keyring, limits),
         progress_seconds=settings.progress_seconds,
         drain_seconds=settings.drain_seconds,
+        stuck_seconds=settings.stuck_seconds,
         valkey=os.environ.get("VALKEY_BIN"),
     )

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from dataplane.images import archive, failures, venv
+from dataplane.images import archive, failures, venv, whole
 from dataplane.images import lock as locks
 from dataplane.images.buildlog import BuildLog
 from dataplane.images.bundle import RECORD, SOURCE, Provenance, Record, hexadecimal
@@ -238,6 +238,7 @@ class BundleImages:
             file.write(record.model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        whole.write(place)
         self._store.finish(place)
         return record
 

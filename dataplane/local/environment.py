@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dataplane.flavours import flavour
 from dataplane.images.bundle import Bundle
+from dataplane.local.launcher import MACHINE
 from dataplane.local.postgres import Postgres
 from dataplane.local.programs import Sealed
 from dataplane.local.redis import Redis
@@ -21,11 +22,7 @@ from workflows import names
 from workflows.shapes import Wish
 
 CUSTOM_POSTGRES, CUSTOM_REDIS = "POSTGRES_URI_CUSTOM", "REDIS_URI_CUSTOM"
-PASSED = (
-    "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
-)  # fmt: skip
+PASSED = tuple(sorted(MACHINE - {"PATH", "HOME", "SUPERVISOR_SERVER_URL"}))
 """Of the worker's own environment a server gets these; an agent behind a proxy needs to know of it."""
 
 
@@ -45,18 +42,19 @@ class Environment:
         self._keys = keys
         self._postgres = postgres
         self._redis = redis
-        self._origin = origin
+        self.origin = origin
 
     def layers(
         self, wish: Wish, bundle: Bundle, replica: Mapping[str, str], written: Sealed | None
     ) -> Layers:
         """`replica` is what only this one gets. `written` is the last sealed part as it is on disk; if it
-        says the same, it is kept: a fresh seal would look like a changed program and restart what runs."""
+        says the same, it is kept: a fresh seal would look like a changed program and restart what runs. For the
+        same reason a fresh one is a steady one: written anew, a spec that was lost is what it was."""
         ring, owner = Keyring.load(self._keys), str(wish.deployment_id)
         theirs = self._opened(ring, wish)
         own = {**self._own(wish, theirs), **bundle.environment(), **replica}
         if written is None or not _opens_to(ring, written, own):
-            written = Sealed(owner, ring.seal_map(own, owner))
+            written = Sealed(owner, ring.seal_map(own, owner, steady=True))
         parts = [Sealed(owner, text) for text in (wish.defaults, wish.environment) if text]
         return Layers(
             plain=self._plain(wish, bundle),
@@ -88,7 +86,7 @@ class Environment:
             # Nothing goes to anybody unless the project asks for it.
             "LANGSMITH_TRACING": "false",
             "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-            "CORS_ALLOW_ORIGINS": self._origin,
+            "CORS_ALLOW_ORIGINS": self.origin,
             **chosen.defaults,
         }
 

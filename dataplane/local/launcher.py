@@ -2,11 +2,15 @@
 
 Supervisor runs this file by its path for every program, so the values of users' variables are on disk only
 sealed, and supervisor's own files keep one fixed shape. It also ties a program's life to supervisord's:
-killed with -9, supervisord would else leave children behind that hold the ports its successor needs.
+killed with -9, supervisord would else leave children behind that hold the ports its successor needs. And it
+leaves a note of what it really started, by keyed fingerprints, so that a spec edited since is told from one
+that was edited and started.
 Standard library only, unless something is sealed: every start of every program pays for these imports.
 """
 
+import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import resource
@@ -21,15 +25,26 @@ PR_SET_PDEATHSIG = 1
 HEADROOM_MB = 1024
 """Address space that threads reserve and never touch; see `limit`."""
 PATIENCE = 120.0
+MACHINE = frozenset(
+    {
+        "PATH", "HOME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+        "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SUPERVISOR_SERVER_URL",
+    }
+)  # fmt: skip
+"""Variables that come from wherever the worker was started, and so differ without anything being wrong."""
 
 
 def main(path: str) -> None:
     """Everything up to the exec, which does not come back."""
-    spec: dict[str, Any] = json.loads(Path(path).read_bytes())
+    raw = Path(path).read_bytes()
+    spec: dict[str, Any] = json.loads(raw)
     tie_to_parent(spec.get("death_signal", signal.SIGTERM))
     env = {**spec["env"], **opened(spec.get("sealed", []), spec.get("keys"))}
     # By this address a stack recognises processes of its own that lost their supervisord.
     env |= {name: value for name, value in os.environ.items() if name == "SUPERVISOR_SERVER_URL"}
+    if spec.get("note"):
+        note(spec, env, hashlib.sha256(raw).hexdigest()[:32])
     for address in spec.get("after", []):
         await_listener(address)
     if spec.get("memory_mb"):
@@ -66,6 +81,40 @@ def opened(sealed: list[dict[str, str]], keys: str | None) -> dict[str, str]:
     for one in sealed:
         values |= ring.open_map(one["value"], one["owner"])
     return values
+
+
+def aspects(spec: dict[str, Any], env: dict[str, str]) -> dict[str, str]:
+    """What a program is started with, as texts to compare, by what a person would call them."""
+    variables = sorted((name, value) for name, value in env.items() if name not in MACHINE)
+    return {
+        "command": json.dumps(spec["argv"][1:]),
+        "directory": spec["cwd"],
+        "memory limit": json.dumps(spec.get("memory_mb")),
+        "variables": json.dumps(variables),
+    }
+
+
+def note(spec: dict[str, Any], env: dict[str, str], digest: str) -> None:
+    """Leave word of what is being started; nobody's start fails for that."""
+    from sealing import Keyring
+
+    ring = Keyring.load(Path(spec["keys"]))
+    said = {
+        "pid": os.getpid(),
+        "python": spec["argv"][0],
+        "shape": spec.get("shape"),
+        "spec": digest,
+        "asked": os.environ.get("GRAPHYARD_SPEC"),
+        "marks": {name: ring.fingerprint(text) for name, text in aspects(spec, env).items()},
+    }
+    place = Path(spec["note"])
+    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(said, file)
+        fresh.replace(place)
 
 
 def await_listener(address: str) -> None:

@@ -3,13 +3,22 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dataplane.images.whole import Bundles
 from dataplane.local.databases import LocalDatabases
+from dataplane.local.deaths import Deaths
 from dataplane.local.environment import Environment
+from dataplane.local.orphans import Orphans
 from dataplane.local.ours import Ours
 from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
+from dataplane.local.remedies import Remedies
+from dataplane.local.replicas import Replicas
 from dataplane.local.servers import LocalServers
+from dataplane.local.sight import ServerSight
 from dataplane.local.supervisor import Supervisor
+from dataplane.local.survey import Survey
+from dataplane.local.upkeep import LocalUpkeep
+from dataplane.local.watch import Watch
 from dataplane.plane import Images, Plane
 
 
@@ -23,6 +32,7 @@ def local_plane(
     images: Images,
     progress_seconds: float = 120,
     drain_seconds: float = 60,
+    stuck_seconds: float = 60,
     valkey: str | None = None,
 ) -> Plane:
     """The plane of one home. `keys` is the keyring's file: the launcher needs it too; `postgres_admin` the
@@ -33,15 +43,22 @@ def local_plane(
     redis = Redis(home, supervisor, keys, valkey_binary(valkey))
     parts = urlsplit(public_url)
     environment = Environment(keys, postgres, redis, origin=f"{parts.scheme}://{parts.netloc}")
+    ours, bundles = Ours(home), Bundles(home)
+    databases = LocalDatabases(postgres, redis, ours)
+    replicas = Replicas(home, supervisor.files, environment, keys=keys, drain_seconds=drain_seconds)
     servers = LocalServers(
-        home,
-        supervisor,
-        environment,
-        keys=keys,
-        public_url=public_url,
-        progress_seconds=progress_seconds,
-        drain_seconds=drain_seconds,
+        replicas, supervisor, ours, public_url=public_url, progress_seconds=progress_seconds
     )
-    return Plane(
-        name=name, images=images, databases=LocalDatabases(postgres, redis, Ours(home)), servers=servers
+    sight = ServerSight(replicas, servers, supervisor, Deaths(home), stuck_seconds=stuck_seconds)
+    upkeep = LocalUpkeep(
+        servers=sight,
+        postgres=postgres,
+        redis=redis,
+        slots=replicas.slots,
+        bundles=bundles,
+        remedies=Remedies(replicas, servers, sight, supervisor, databases, images, bundles, ours),
+        watch=lambda: Watch(home, supervisor, postgres, redis, ours).changes(),
+        survey=Survey(name, home, supervisor, postgres).pages,
+        remove_orphan=Orphans(home, supervisor, postgres_admin).remove,
     )
+    return Plane(name=name, images=images, databases=databases, servers=servers, upkeep=upkeep)

@@ -8,11 +8,16 @@ from pathlib import Path
 import httpx
 
 from dataplane.flavours import ServerFlavour
+from dataplane.local.pulse import Pulse
 from workflows.causes import Code, Refused
+from workflows.drift import ANSWERS
 
-PROBE, TOKEN_HEADER, REVISION_HEADER = "/graphyard/probe", "x-graphyard-probe", "x-graphyard-revision"
+PROBE, PULSE = "/graphyard/probe", "/graphyard/pulse"
+TOKEN_HEADER, REVISION_HEADER = "x-graphyard-probe", "x-graphyard-revision"
 PROOF_SECONDS = 90.0
 HEALTH_SECONDS = 30.0
+AWAY = "without its databases"
+AGAIN = 0.6
 FIX = "The deploy logs of the revision have the server's side of it."
 
 
@@ -32,6 +37,39 @@ class Replica:
         except httpx.HTTPError:
             return False
         return answer.status_code == 200 and answer.headers.get(REVISION_HEADER) == str(self._number)
+
+    async def health(self, flavour: ServerFlavour, timeout: float = 2.0) -> str:
+        """`ANSWERS`, `AWAY`, or how it fails to answer. A failure is believed when it comes twice."""
+        told = await self._health(flavour, timeout)
+        if told != ANSWERS:
+            await asyncio.sleep(AGAIN)
+            told = await self._health(flavour, timeout)
+        return told
+
+    async def pulse(self, token: str, timeout: float = 4.0) -> Pulse | None:
+        """What its queue is at; None from one that cannot tell, as those of older releases."""
+        try:
+            async with self._client(timeout) as client:
+                answer = await client.get(PULSE, headers={TOKEN_HEADER: token})
+        except httpx.HTTPError:
+            return None
+        return Pulse.told(_json(answer)) if answer.status_code == 200 else None
+
+    async def _health(self, flavour: ServerFlavour, timeout: float) -> str:
+        try:
+            async with self._client(timeout) as client:
+                answer = await client.get(flavour.health)
+        except httpx.ConnectError:
+            gone = not await asyncio.to_thread(self._socket.exists)
+            return "unreachable: its socket is gone" if gone else "unreachable"
+        except httpx.HTTPError:
+            return AWAY if await self.answers(timeout) else f"silent for {timeout:.0f} s"
+        revision = answer.headers.get(REVISION_HEADER)
+        if revision != str(self._number):
+            return f"answering as revision {revision or 'unknown'}"
+        if answer.status_code == 200:
+            return ANSWERS
+        return AWAY if await self.answers(timeout) else f"answering {answer.status_code}"
 
     async def prove(self, flavour: ServerFlavour, graphs: list[str], token: str) -> None:
         """Refused unless the database, the version and every graph's schemas answer.

@@ -5,10 +5,9 @@ belong to. So every verb may be repeated, and what a crash left behind is found 
 """
 
 import asyncio
-import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +16,18 @@ import httpx
 from dataplane.flavours import flavour
 from dataplane.images.bundle import Bundle
 from dataplane.local import strays
-from dataplane.local.environment import Environment, token
-from dataplane.local.programs import Program, Sealed
+from dataplane.local.environment import token
+from dataplane.local.ours import Ours
 from dataplane.local.readiness import Readiness, Watched
 from dataplane.local.replica import REVISION_HEADER, Replica
-from dataplane.local.slots import Slots
+from dataplane.local.replicas import Replicas
 from dataplane.local.supervisor import State, Supervisor
 from dataplane.plane import Tell
 from workflows import names, shapes
 from workflows.causes import Code, Refused
 from workflows.shapes import Resource, ResourceKind, Sighting, Wish
 
-ENTRY = Path(__file__).with_name("entry").resolve() / "graphyard_entry.py"
 PROGRAM = re.compile(r"server-[0-9a-f]{8}-(\d+)-(\d+)")
-AFTER_DRAIN = 20
-"""What ending takes beyond the drain: runs are put back, pools closed; then it is killed."""
 SETTLE = 0.5
 """Requests that were on their way when the links moved arrive within this; only then old replicas close."""
 LOOK_SECONDS = 8.0
@@ -52,101 +48,108 @@ class LocalServers:
 
     def __init__(
         self,
-        home: Path,
+        replicas: Replicas,
         supervisor: Supervisor,
-        environment: Environment,
+        ours: Ours,
         *,
-        keys: Path,
         public_url: str,
         progress_seconds: float,
-        drain_seconds: float,
     ) -> None:
-        self._home = home
+        self._home = replicas.home
+        self._replicas = replicas
         self._supervisor = supervisor
-        self._environment = environment
-        self._keys = keys
+        self._ours = ours
         self._public_url = public_url.rstrip("/")
         self._progress_seconds = progress_seconds
-        self._drain_seconds = drain_seconds
-        self._slots = Slots(home)
+        self._slots = replicas.slots
 
     async def apply(self, wish: Wish) -> None:
         """Have the wish's replicas started; those that run as wished are left alone."""
-        await asyncio.to_thread(self._slots.make)
-        bundle = await asyncio.to_thread(Bundle.load, self._home, wish.image or "")
-        programs = await asyncio.to_thread(
-            lambda: [self._program(wish, bundle, i) for i in range(wish.replicas)]
-        )
-        await asyncio.gather(*(self._supervisor.put(program) for program in programs))
+        await self.start(wish)
+
+    async def start(self, wish: Wish, among: Collection[str] = ()) -> None:
+        """The same for some of them."""
+        with self._ours.during(wish.deployment_id):
+            await asyncio.to_thread(self._slots.make)
+            bundle = await asyncio.to_thread(Bundle.load, self._home, wish.image or "")
+            programs = await asyncio.to_thread(self._replicas.programs, wish, bundle, among)
+            await asyncio.gather(*(self._supervisor.put(program) for program in programs.values()))
 
     async def until_ready(self, wish: Wish, tell: Tell) -> None:
         """Wait for every replica, while there is progress."""
+        await self.wait(wish, tell)
+
+    async def wait(self, wish: Wish, tell: Tell, among: Collection[str] = ()) -> None:
+        """The same for some of them."""
+        indexes = self._replicas.names(wish, among).values()
         watched = [
-            Watched(self._replica(wish, index), self._log(wish, index)) for index in range(wish.replicas)
+            Watched(self._replicas.replica(wish, one), self._replicas.log(wish, one)) for one in indexes
         ]
-        await Readiness(
-            self._supervisor,
-            watched,
-            await asyncio.to_thread(self._environment.secrets, wish),
-            progress_seconds=self._progress_seconds,
-            tell=tell,
-        ).wait()
+        secrets = await asyncio.to_thread(self._replicas.secrets, wish)
+        with self._ours.during(wish.deployment_id):
+            await Readiness(
+                self._supervisor, watched, secrets, progress_seconds=self._progress_seconds, tell=tell
+            ).wait()
 
     async def prove(self, wish: Wish) -> None:
         """Show on every replica that it is what it should be."""
         bundle = await asyncio.to_thread(Bundle.load, self._home, wish.image or "")
-        secret = await asyncio.to_thread(token, self._keys, wish)
+        secret = await asyncio.to_thread(token, self._replicas.keys, wish)
         chosen, graphs = flavour(wish.flavour), list(bundle.graphs)
-        replicas = [self._replica(wish, index) for index in range(wish.replicas)]
+        replicas = [self._replicas.replica(wish, index) for index in range(wish.replicas)]
         await asyncio.gather(*(replica.prove(chosen, graphs, secret) for replica in replicas))
 
     async def switch(self, wish: Wish) -> None:
         """Lead the gateway here, have these replicas take runs, and look from the outside."""
-        short, slug = names.short(wish.deployment_id), names.slug(wish.name, wish.deployment_id)
-        before = await asyncio.to_thread(self._slots.serving, short)
-        await asyncio.to_thread(self._slots.lead, short, slug, wish.number, wish.replicas)
-        try:
-            await self._look(slug, wish.number)
-        except Refused:
-            await self._lead_back(wish, before)
-            raise
+        with self._ours.during(wish.deployment_id):
+            short, slug = names.short(wish.deployment_id), names.slug(wish.name, wish.deployment_id)
+            before = await asyncio.to_thread(self._slots.serving, short)
+            await asyncio.to_thread(self._slots.lead, short, slug, wish.number, wish.replicas)
+            try:
+                await self._look(slug, wish.number)
+            except Refused:
+                await self._lead_back(wish, before)
+                raise
 
     async def retire(self, wish: Wish, tell: Tell) -> None:
         """Drain and end all replicas of older revisions, side by side."""
-        short = names.short(wish.deployment_id)
-        old = {name: number for name, number in (await self._programs(short)).items() if number < wish.number}
-        for number in {*old.values()}:
-            self._slots.marker(short, number).unlink(missing_ok=True)
-        if old:
-            tell(f"draining {', '.join(sorted(old))}")
-            await asyncio.sleep(SETTLE)
-            await self._end(short, old)
-            tell("all older replicas are gone")
+        with self._ours.during(wish.deployment_id):
+            short = names.short(wish.deployment_id)
+            old = {name: number for name, number in (await self.there(short)).items() if number < wish.number}
+            for number in {*old.values()}:
+                self._slots.marker(short, number).unlink(missing_ok=True)
+            if old:
+                tell(f"draining {', '.join(sorted(old))}")
+                await asyncio.sleep(SETTLE)
+                await self._end(short, old)
+                tell("all older replicas are gone")
 
     async def discard(self, wish: Wish) -> None:
         """End this revision's replicas; they never served, so nothing is waited for."""
-        short = names.short(wish.deployment_id)
-        if await asyncio.to_thread(self._slots.serving, short) == wish.number:
-            await asyncio.to_thread(self._slots.close, short)
-        programs = await self._programs(short)
-        await self._end(short, {k: n for k, n in programs.items() if n == wish.number}, urge="INT")
-        self._slots.forget(short, wish.number)
+        with self._ours.during(wish.deployment_id):
+            short = names.short(wish.deployment_id)
+            if await asyncio.to_thread(self._slots.serving, short) == wish.number:
+                await asyncio.to_thread(self._slots.close, short)
+            programs = await self.there(short)
+            await self._end(short, {k: n for k, n in programs.items() if n == wish.number}, urge="INT")
+            self._slots.forget(short, wish.number)
 
     async def remove(self, wish: Wish) -> None:
         """End everything of the deployment, the route first; its logs go with it."""
-        short = names.short(wish.deployment_id)
-        await asyncio.to_thread(self._slots.close, short)
-        programs = await self._programs(short)
-        for number in {*programs.values(), wish.number}:
-            self._slots.forget(short, number)
-        await self._end(short, programs, urge="INT")
-        for kind in ("deploy", "build"):
-            await asyncio.to_thread(shutil.rmtree, self._home / "logs" / kind / short, ignore_errors=True)
+        with self._ours.during(wish.deployment_id):
+            short = names.short(wish.deployment_id)
+            await asyncio.to_thread(self._slots.close, short)
+            programs = await self.there(short)
+            for number in {*programs.values(), wish.number}:
+                self._slots.forget(short, number)
+            await self._end(short, programs, urge="INT")
+            for kind in ("deploy", "build"):
+                await asyncio.to_thread(shutil.rmtree, self._home / "logs" / kind / short, ignore_errors=True)
 
     async def observe(self, wish: Wish) -> Sighting:
         """Replicas as supervisor sees them and as they answer, and where the gateway leads."""
         short = names.short(wish.deployment_id)
-        programs, states = await self._programs(short), await self._supervisor.all_states()
+        programs, states = await self.there(short), await self._supervisor.all_states()
         replicas = await asyncio.gather(
             *(self._seen(short, name, states.get(name)) for name in sorted(programs))
         )
@@ -162,49 +165,7 @@ class LocalServers:
             resources=resources,
         )
 
-    def _program(self, wish: Wish, bundle: Bundle, index: int) -> Program:
-        name, short = names.server(wish.deployment_id, wish.number, index), names.short(wish.deployment_id)
-        told = {
-            "GRAPHYARD_SOCKET": str(self._slots.socket(short, wish.number, index)),
-            "GRAPHYARD_REVISION": str(wish.number),
-            "GRAPHYARD_TAKE": str(self._slots.marker(short, wish.number)),
-            "GRAPHYARD_DRAIN_SECONDS": str(self._drain_seconds),
-            "GRAPHYARD_MEMORY_MB": str(wish.memory_mb or 0),
-        }
-        layers = self._environment.layers(wish, bundle, told, self._written(name))
-        return Program(
-            name=name,
-            argv=(str(bundle.python), str(ENTRY)),
-            cwd=bundle.workdir,
-            log=self._log(wish, index),
-            env=layers.plain,
-            sealed=layers.sealed,
-            keys=self._keys,
-            after=self._environment.needs(wish),
-            memory_mb=wish.memory_mb,
-            stop_seconds=int(self._drain_seconds) + AFTER_DRAIN,
-            # A death before this is answered with growing pauses: one loop must not take the machine's time.
-            start_seconds=10,
-            # A server without its database dies and comes back until there is one, however long that takes.
-            start_retries=1_000_000,
-            priority=600,
-        )
-
-    def _written(self, name: str) -> Sealed | None:
-        """The last sealed part of a program as it is on disk."""
-        spec = self._supervisor.files.read(name)
-        parts = json.loads(spec)["sealed"] if spec else []
-        return Sealed(parts[-1]["owner"], parts[-1]["value"]) if parts else None
-
-    def _replica(self, wish: Wish, index: int) -> Replica:
-        socket = self._slots.socket(names.short(wish.deployment_id), wish.number, index)
-        return Replica(names.server(wish.deployment_id, wish.number, index), socket, wish.number)
-
-    def _log(self, wish: Wish, index: int) -> Path:
-        directory = self._home / "logs" / "deploy" / names.short(wish.deployment_id)
-        return directory / f"{wish.number}-{index}.log"
-
-    async def _programs(self, short: str) -> dict[str, int]:
+    async def there(self, short: str) -> dict[str, int]:
         """Every server of the deployment, written, supervised or merely alive, with its revision."""
         written = await asyncio.to_thread(self._supervisor.files.names, f"server-{short}-")
         running = [
@@ -213,6 +174,31 @@ class LocalServers:
         sockets = await asyncio.to_thread(strays.sockets, f"{self._home}/run/rev/{short}-")
         alive = [f"server-{Path(socket).stem}" for socket in sockets]
         return dict(_numbered({*written, *running, *alive}))
+
+    async def end(self, wish: Wish, programs: dict[str, int]) -> None:
+        """End these, drained as far as their time allows."""
+        with self._ours.during(wish.deployment_id):
+            await self._supervisor.remove(*programs, urge="INT")
+            for name, number in programs.items():
+                await self.end_strays(name)
+                short, index = name.split("-")[1], int(name.rpartition("-")[2])
+                self._slots.socket(short, number, index).unlink(missing_ok=True)
+            left = {*(await self.there(names.short(wish.deployment_id))).values()}
+            for number in {*programs.values()} - left - {wish.number}:
+                self._slots.forget(names.short(wish.deployment_id), number)
+
+    def alive(self, name: str) -> bool:
+        """Whether a process lives that listens where this one would, whoever supervises it."""
+        return bool(strays.sockets(self._socket_of(name)))
+
+    async def end_strays(self, name: str) -> None:
+        """End processes that listen where this one would and that nobody supervises."""
+        state = await self._supervisor.state(name)
+        if state is None or not state.pid:
+            await strays.end(self._socket_of(name), at_once=True)
+
+    def _socket_of(self, name: str) -> str:
+        return f"{self._home}/run/rev/{name.removeprefix('server-')}.sock"
 
     async def _end(self, short: str, programs: dict[str, int], urge: str | None = None) -> None:
         await self._supervisor.remove(*programs, urge=urge)
@@ -262,7 +248,7 @@ class LocalServers:
     async def _lead_back(self, wish: Wish, before: int | None) -> None:
         """What served before serves again, if it is still there."""
         short = names.short(wish.deployment_id)
-        old = [name for name, number in (await self._programs(short)).items() if number == before]
+        old = [name for name, number in (await self.there(short)).items() if number == before]
         if before is not None and before != wish.number and old:
             slug = names.slug(wish.name, wish.deployment_id)
             await asyncio.to_thread(self._slots.lead, short, slug, before, len(old))

@@ -13,9 +13,11 @@ that nothing of ours is on the agent's import path.
   is put back into the queue by the runtime itself, for the replicas that stay.
 - Memory: a process that uses more than it may says so and ends, before the machine swaps.
 - Probe: with the plane's token, graphs and schemas answer without the project's own auth.
+- Pulse: with the same token, whether runs leave the queue. A server may answer everything and run nothing.
 """
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import json
@@ -24,15 +26,24 @@ import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PROBE = "/graphyard/probe"
+PROBE, PULSE = "/graphyard/probe", "/graphyard/pulse"
 TOKEN_HEADER = b"x-graphyard-probe"
 REVISION_HEADER = b"x-graphyard-revision"
 WATCH_SECONDS = 0.2
 TURN = 0x67726170
 """Advisory locks are a database's own, so any number will do."""
+PENDING = """
+select count(*), extract(epoch from now() - min(greatest(r.created_at, (
+  select max(s.updated_at) from runs s where s.thread_id = r.thread_id and s.status <> 'pending'))))
+from runs r where r.status = 'pending' and r.created_at <= now() and not exists (
+  select from runs o where o.thread_id = r.thread_id and o.status = 'running')
+"""
+"""Runs that the runtime would give out now: not before their time, not while their thread runs another."""
+COUNT_SECONDS = 2.0
 HANDOVER_SECONDS = 12.0
 """After the drain: connections are cut, what runs is put back (five seconds), pools are closed."""
 LOGGING = {
@@ -52,6 +63,16 @@ class Gate:
     def __init__(self, marker: str | None) -> None:
         self._marker = marker
         self.closing = False
+        self.asked = self.taken = self._born = time.monotonic()
+        """When the queue asked for runs last, and when it was last given one."""
+
+    @property
+    def open_for(self) -> float:
+        """Seconds since when it could have run something."""
+        with contextlib.suppress(OSError):
+            since = time.time() - os.stat(self._marker).st_mtime if self._marker else float("inf")
+            return max(0.0, min(since, time.monotonic() - self._born))
+        return 0.0
 
     @property
     def open(self) -> bool:
@@ -135,10 +156,12 @@ def gate_runs(edition: str, gate: Gate) -> None:
     take = ops.Runs.next
 
     async def gated(*arguments: Any, **named: Any) -> Any:
+        gate.asked = time.monotonic()
         if not gate.open:
             await asyncio.sleep(0.1)
             return
         async for taken in take(*arguments, **named):
+            gate.taken = time.monotonic()
             yield taken
 
     ops.Runs.next = staticmethod(gated)
@@ -176,11 +199,67 @@ def watch_memory(most_mb: int) -> None:
     threading.Thread(target=watch, name="graphyard-memory", daemon=True).start()
 
 
-class Door:
-    """The ASGI app around the server's: names the revision in every answer, and answers the plane's probe."""
+class Pulse:
+    """What this replica's queue is at, in numbers; what cannot be told now is None."""
 
-    def __init__(self, app: Any, revision: str, token: str) -> None:
+    def __init__(self, edition: str, gate: Gate) -> None:
+        self._edition = edition
+        self._gate = gate
+
+    async def take(self) -> dict[str, Any]:
+        from langgraph_api import config
+
+        queue = importlib.import_module(f"langgraph_runtime_{self._edition}.queue")
+        pending, oldest = await self._pending()
+        now = time.monotonic()
+        return {
+            "open": self._gate.open,
+            "open_for": self._gate.open_for,
+            "pending": pending,
+            "oldest": oldest,
+            "busy": len(queue.WORKERS),
+            "of": config.N_JOBS_PER_WORKER,
+            "asked": now - self._gate.asked,
+            "taken": now - self._gate.taken,
+        }
+
+    async def _pending(self) -> tuple[int | None, float | None]:
+        try:
+            counted = self._in_postgres() if self._edition == "pg" else self._in_memory()
+            return await asyncio.wait_for(counted, COUNT_SECONDS)
+        except Exception:
+            return None, None
+
+    async def _in_postgres(self) -> tuple[int | None, float | None]:
+        import langgraph_runtime_pg.database as database
+        from sqlalchemy import text
+
+        async with database.connect() as connection:
+            count, oldest = (await connection.session.execute(text(PENDING))).one()
+        return count, None if oldest is None else float(oldest)
+
+    async def _in_memory(self) -> tuple[int | None, float | None]:
+        database = importlib.import_module(f"langgraph_runtime_{self._edition}.database")
+        now = datetime.now(UTC)
+        async with database.connect() as connection:
+            runs = list(connection.store["runs"])
+        running = {str(run["thread_id"]) for run in runs if run["status"] == "running"}
+        since = [
+            run["created_at"]
+            for run in runs
+            if run["status"] == "pending"
+            and run["created_at"] <= now
+            and str(run["thread_id"]) not in running
+        ]
+        return len(since), (now - min(since)).total_seconds() if since else None
+
+
+class Door:
+    """The ASGI app around the server's: names the revision in every answer, and answers the plane's questions."""
+
+    def __init__(self, app: Any, revision: str, token: str, pulse: Pulse) -> None:
         self._app = app
+        self._questions = {PROBE: self._probe, PULSE: pulse.take}
         self._revision = revision.encode()
         self._token = token.encode()
 
@@ -188,8 +267,9 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] == PROBE and self._token and dict(scope["headers"]).get(TOKEN_HEADER) == self._token:
-            await self._answer(send, await self._probe())
+        asked = self._questions.get(scope["path"])
+        if asked and self._token and dict(scope["headers"]).get(TOKEN_HEADER) == self._token:
+            await self._answer(send, await asked())
             return
 
         async def named(message: Any) -> None:
@@ -290,7 +370,7 @@ def main() -> None:
     if edition == "pg":
         take_turns()
     config = uvicorn.Config(
-        Door(app, revision, token),
+        Door(app, revision, token, Pulse(edition, gate)),
         uds=path,
         log_config=LOGGING,
         access_log=False,

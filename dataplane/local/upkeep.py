@@ -1,0 +1,143 @@
+"""Seeing all that a deployment has on this machine, and putting it right: who knows what, in one place.
+
+A part that cannot be asked at the moment (Postgres restarts, supervisord is away) is not looked at: that is
+no deployment's difference, and what is not looked at is not held against anybody.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from dataplane.flavours import flavour
+from dataplane.images.whole import Bundles
+from dataplane.local import doors
+from dataplane.local.replica import AWAY
+from dataplane.local.slots import Slots
+from dataplane.plane import Tell
+from workflows.accounts import Sighted
+from workflows.drift import AS_WISHED, PRESENT, RUNNING, Fact, Field
+from workflows.mending import Treatment
+from workflows.shapes import Resource, Wish
+from workflows.surveys import SurveyPage
+
+log = structlog.get_logger()
+
+OF_SERVERS = frozenset({Field.PROCESS})
+OF_DOORS = frozenset({Field.ROUTE, Field.LINK})
+OF_IMAGES = frozenset({Field.BUNDLE})
+OF_POSTGRES = frozenset({Field.DATABASE, Field.ROLE})
+OF_REDIS = frozenset({Field.REDIS})
+OF_DATABASES = frozenset(
+    {
+        Field.DATABASE, Field.ROLE, Field.PASSWORD, Field.GRANTS, Field.CONNECTIONS, Field.EXTENSION,
+        Field.REDIS, Field.REDIS_PASSWORD, Field.PERSISTENCE,
+    }
+)  # fmt: skip
+WELL = (AS_WISHED, PRESENT, RUNNING)
+LOOK_SECONDS = 15.0
+"""Whoever takes longer than this to be looked at is as good as away."""
+
+
+class Shown(Protocol):
+    """A part of every deployment; raises when there is nobody to ask."""
+
+    async def facts(self, wish: Wish) -> list[Fact]: ...
+
+
+class Treats(Protocol):
+    """Who does what can be done."""
+
+    async def treat(self, wish: Wish, treatments: Sequence[Treatment], tell: Tell) -> None: ...
+
+
+class LocalUpkeep:
+    """`dataplane.plane.Upkeep` of one home."""
+
+    def __init__(
+        self,
+        *,
+        servers: Shown,
+        postgres: Shown,
+        redis: Shown,
+        slots: Slots,
+        bundles: Bundles,
+        remedies: Treats,
+        watch: Callable[[], AsyncIterator[set[UUID]]],
+        survey: Callable[[], AsyncIterator[SurveyPage]],
+        remove_orphan: Callable[[Resource], Awaitable[None]],
+    ) -> None:
+        self._servers = servers
+        self._postgres = postgres
+        self._redis = redis
+        self._slots = slots
+        self._bundles = bundles
+        self._remedies = remedies
+        self._watch = watch
+        self._survey = survey
+        self._remove_orphan = remove_orphan
+
+    async def sight(self, wish: Wish) -> Sighted:
+        """Every part side by side; those that cannot be asked now are left out."""
+        at = datetime.now(UTC)
+        parts = [
+            (OF_SERVERS, self._servers.facts(wish)),
+            (OF_DOORS, self._doors(wish)),
+            (OF_IMAGES, self._images(wish)),
+        ]
+        databases = flavour(wish.flavour).databases
+        if databases and not wish.custom_postgres:
+            parts.append((OF_POSTGRES, self._postgres.facts(wish)))
+        if databases and not wish.custom_redis:
+            parts.append((OF_REDIS, self._redis.facts(wish)))
+        found = await asyncio.gather(*(self._part(wish, looking) for _, looking in parts))
+        looked: set[Field] = set()
+        facts: list[Fact] = []
+        for (fields, _), seen in zip(parts, found, strict=True):
+            if seen is not None:
+                looked |= fields
+                facts += seen
+        if len(looked) < sum(len(fields) for fields, _ in parts) or not _reachable(wish, facts):
+            # Without its databases no server answers whole: that is theirs to be told of.
+            facts = [one for one in facts if not (one.field is Field.ANSWER and one.seen == AWAY)]
+        return Sighted(at=at, looked=sorted(looked), facts=facts)
+
+    async def repair(self, wish: Wish, treatments: Sequence[Treatment], tell: Tell) -> None:
+        """Each in turn."""
+        await self._remedies.treat(wish, treatments, tell)
+
+    def observe_all(self) -> AsyncIterator[SurveyPage]:
+        return self._survey()
+
+    def watch(self) -> AsyncIterator[set[UUID]]:
+        return self._watch()
+
+    async def remove_orphan(self, orphan: Resource) -> None:
+        await self._remove_orphan(orphan)
+
+    async def _part(self, wish: Wish, looking: Awaitable[list[Fact]]) -> list[Fact] | None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await looking
+        except Exception as error:  # whatever one part stumbles over, the others are seen
+            log.warning("could not look", deployment=str(wish.deployment_id), error=type(error).__name__)
+            return None
+
+    async def _doors(self, wish: Wish) -> list[Fact]:
+        return await asyncio.to_thread(lambda: [*doors.facts(self._slots, wish)])
+
+    async def _images(self, wish: Wish) -> list[Fact]:
+        if not wish.image:
+            return []
+        seen = await asyncio.to_thread(self._bundles.look, wish.image)
+        return [Fact(field=Field.BUNDLE, name=wish.image, seen=seen)]
+
+
+def _reachable(wish: Wish, facts: Sequence[Fact]) -> bool:
+    """Whether nothing is wrong with its databases as far as anybody here can tell."""
+    if wish.custom_postgres or wish.custom_redis:
+        return False
+    return all(one.seen in WELL for one in facts if one.field in OF_DATABASES)
