@@ -135,8 +135,12 @@ class Supervisor:
 
     async def glance(self) -> dict[str, State] | None:
         """All states, asked for once; None if there is no answer now."""
+        return await asyncio.to_thread(self.glanced)
+
+    def glanced(self) -> dict[str, State] | None:
+        """The same, for one who is in a thread already."""
         try:
-            return _states(await asyncio.to_thread(self._ask, "getAllProcessInfo", (), GLANCE_SECONDS))
+            return _states(self._ask("getAllProcessInfo", (), GLANCE_SECONDS))
         except (*TRANSIENT, xmlrpc.client.Fault):
             return None
 

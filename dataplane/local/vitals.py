@@ -11,15 +11,15 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from dataplane.local.pace import Pace
 from dataplane.local.slots import Slots
 from dataplane.local.supervisor import State, Supervisor
 from dataplane.local.traces import Signature
 
 OURS = re.compile(r"(server|redis)-([0-9a-f]{8})(?:-(\d+)-(\d+))?")
-SHARE = 0.01
-"""Of one core, for asking the supervisor: its answer is long, and it does nothing else meanwhile."""
 COARSE = {"STARTING": "up", "RUNNING": "up"}
 GRACE = 60.0
 """Seconds in which a process may take its time to answer for the first time."""
@@ -30,26 +30,24 @@ class Processes:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._look_at = self._ask_at = self._ask_soonest = 0.0
+        self._reading, self._asking, self._asking_again = Pace(0.01), Pace(0.01), Pace(0.15)
         self._kernel: dict[int, str] = {}
-        self._found: dict[str, Signature] = {}
+        self._found: dict[str, Signature] | None = None
         self.states: dict[str, State] = {}
         """As the supervisor told last, by program."""
 
     async def look(self) -> dict[str, Signature] | None:
         """Each deployment's programs with pid and coarse state; None while the supervisor is away."""
-        began = time.monotonic()
-        if began < self._look_at:
+        if self._found is not None and not self._reading.due:
             return self._found
-        kernel = await asyncio.to_thread(_letters, self.states)
-        self._look_at = began + (time.monotonic() - began) / SHARE
+        kernel = await self._reading.thread(partial(_letters, self.states))
         moved = kernel != self._kernel or "" in kernel.values()
-        if began >= (self._ask_soonest if moved else self._ask_at):
-            asked = time.monotonic()
-            states = await self._supervisor.glance()
-            cost = time.monotonic() - asked
-            self._ask_soonest, self._ask_at = asked + 3 * cost, asked + cost / SHARE
+        if self._found is None or self._asking.due or (moved and self._asking_again.due):
+            # The daemon spends as much again.
+            states = await self._asking.thread(self._supervisor.glanced)
+            self._asking_again.spent(self._asking.last)
             if states is None:
+                self._found = None
                 return None
             self.states = {name: one for name, one in states.items() if OURS.fullmatch(name)}
             kernel = await asyncio.to_thread(_letters, self.states)
@@ -61,6 +59,11 @@ class Processes:
             found.setdefault(name.split("-")[1], {})[name] = told
         self._found = found
         return found
+
+    @property
+    def away(self) -> bool:
+        """Whether the supervisor did not answer when it was asked last."""
+        return self._found is None
 
     def when(self, thing: str) -> tuple[float, float] | None:
         """Between which moments that program became what it is, as far as the kernel and the supervisor
@@ -97,8 +100,10 @@ class Pulses:
         self._credit = 0.0
         self._counted_at = time.monotonic()
 
-    async def look(self) -> dict[str, Signature]:
+    async def look(self) -> dict[str, Signature] | None:
         """What was told last, without waiting for anybody; and the next ones are asked."""
+        if self._processes.away:
+            return None
         there = {(name, one.pid): one for name, one in self._processes.states.items() if one.pid}
         for gone in self._told.keys() - there.keys():
             del self._told[gone]
@@ -134,7 +139,8 @@ class Pulses:
         try:
             told = await self._answer(name)
             young = key not in self._told and time.time() - started < GRACE
-            if told in FINE or not young:
+            # That one which died says nothing is no news beside its death.
+            if told in FINE or (not young and _letter(pid)):
                 self._told[key] = told
         finally:
             del self._asking[key]

@@ -22,6 +22,7 @@ import structlog
 
 from dataplane.local.flapping import Flapping
 from dataplane.local.ours import Doing, Ours
+from dataplane.local.pace import Pace
 from dataplane.local.supervisor import Supervisor
 from dataplane.local.traces import Signature, Traces, news
 from dataplane.local.vitals import FINE, Processes, Pulses
@@ -34,7 +35,7 @@ LIFE = 2.0
 """Seconds of nothing to tell after which an empty set says that the watch goes on."""
 SAVE = 1.0
 SHARE = 0.02
-"""Of one core that a single look may take; with many deployments it is taken less often."""
+"""Of one core that a single look may take."""
 FORMAT = 1
 SHORT = re.compile(r"[0-9a-f]{8}")
 
@@ -60,12 +61,9 @@ class Look:
 
     name: str
     take: Callable[[], Awaitable[Taken | None]]
-    period: float
     news: Callable[[Signature, Signature], list[str]]
     when: Callable[[str], tuple[float, float] | None] = lambda thing: None
     """Between which moments a thing became what it is, if that can be told; else since the last look."""
-    costs: bool = True
-    """Whether the time it takes is work, to be done less often the more there is of it."""
     lasts: bool = False
     """What it shows of our own doing is not taken for granted, but looked at again once we are done."""
     known: Taken | None = None
@@ -73,20 +71,23 @@ class Look:
     found: Taken = field(default_factory=dict)
     began: float = 0.0
     """When the last look that got an answer began; what it did not show happened after that."""
-    due: float = 0.0
+    failing: bool = False
 
     async def look(self) -> float | None:
         """Look once, and say since when there may be news; None where there is nothing to compare."""
-        started, began = time.monotonic(), time.time()
+        began = time.time()
         try:
             found = await self.take()
         except Exception as error:  # whatever one look stumbles over, the others go on
-            log.warning("the watch could not look", look=self.name, error=type(error).__name__)
-            found = None
-        cost = time.monotonic() - started
-        self.due = started + max(self.period, cost / SHARE if self.costs else 0)
+            if not self.failing:
+                log.warning("the watch cannot look", look=self.name, error=type(error).__name__)
+            self.failing, found = True, None
+        else:
+            self.failing = False
         if found is None:
             return None
+        if found is self.found:
+            return self.began
         before, self.began, self.found = self.began, began, found
         if self.known is None:
             self.known = found
@@ -115,11 +116,14 @@ class Watch:
         self._processes = Processes(supervisor)
         self._pulses = Pulses(home, self._processes, redis.pulse)
         self._flapping = Flapping()
+        self._reading, self._asking = Pace(SHARE), Pace(SHARE, period=2 * tick)
+        self._files = Look("files", self._look_at_files, news, self._traces.when)
+        self._databases = Look("databases", self._look_at_databases, _any)
         self._looks = [
-            Look("files", self._files, tick, news, self._traces.when),
-            Look("processes", self._processes.look, tick, _any, self._processes.when, costs=False),
-            Look("databases", self._databases, 2 * tick, _any),
-            Look("pulses", self._pulses.look, tick, _worse, costs=False, lasts=True),
+            self._files,
+            Look("processes", self._processes.look, _any, self._processes.when),
+            self._databases,
+            Look("pulses", self._pulses.look, _worse, lasts=True),
         ]
         self._dirty = False
         self._saved = 0.0
@@ -148,8 +152,7 @@ class Watch:
 
     async def _round(self) -> dict[str, list[tuple[Look, Signature]]]:
         """Every look whose time has come; what to tell, with what it is about."""
-        now = time.monotonic()
-        since = {look.name: await look.look() for look in self._looks if look.due <= now}
+        since = {look.name: await look.look() for look in self._looks}
         # After the looks: whatever we did to change what they show was marked before it was done.
         doing = await asyncio.to_thread(self._ours.look)
         for deployment_id in doing.spans:
@@ -209,11 +212,18 @@ class Watch:
     def _own(self, deployment_id: UUID) -> None:
         self._traces.owners[names.short(deployment_id)] = deployment_id
 
-    async def _files(self) -> Taken:
-        return await asyncio.to_thread(self._traces.look)
+    async def _look_at_files(self) -> Taken:
+        if not self._reading.due:
+            return self._files.found
+        return await self._reading.thread(self._traces.look)
 
-    async def _databases(self) -> Taken:
-        return {short: {"databases": told} for short, told in (await self._postgres.listed()).items()}
+    async def _look_at_databases(self) -> Taken:
+        if not self._asking.due and not self._databases.failing:
+            return self._databases.found
+        began = time.monotonic()
+        listed = await self._postgres.listed()
+        self._asking.spent(min(0.2, time.monotonic() - began))
+        return {short: {"databases": told} for short, told in listed.items()}
 
     def _load(self) -> None:
         """What was told before, unless there is nothing that can be read."""
