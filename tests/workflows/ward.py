@@ -252,6 +252,9 @@ class Ward:
 
         async def idle() -> bool:
             seen = (await self.entity(wish).describe()).raw_description
-            return not (seen.pending_children or seen.pending_activities)
+            if seen.pending_children or seen.pending_activities:
+                return False
+            events = (await self.entity(wish).fetch_history()).events
+            return events[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 
         await until(idle)
