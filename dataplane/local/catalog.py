@@ -28,30 +28,32 @@ READ_ONLY = "default_transaction_read_only=on"
 COMMENT = "Graphyard deployment "
 NAMED = re.compile(r"gy_[a-z0-9_]+_([0-9a-f]{8})")
 COMMENTED = re.compile(re.escape(COMMENT) + r"([0-9a-f]{8})[0-9a-f-]{28}")
+# Looked up one by one through an index: nobody keeps statistics of comments, and a join would go over all of them
+# for each role.
 ROLES = b"""
-select a.rolname as name, coalesce(d.description, '') as comment, a.rolcanlogin as login,
-  a.rolsuper as superuser, a.rolcreatedb as creates_databases, a.rolcreaterole as creates_roles,
-  a.rolreplication as replicates, a.rolbypassrls as bypasses, a.rolconnlimit as connections,
-  a.rolpassword as verifier, coalesce(a.rolvaliduntil <= now(), false) as expired,
-  array(select m.roleid::regrole::text from pg_auth_members m where m.member = a.oid order by 1) as member_of,
-  array(select unnest(s.setconfig) from pg_db_role_setting s where s.setrole = a.oid order by 1) as settings
-from pg_authid a
-left join pg_shdescription d on d.objoid = a.oid and d.classoid = 'pg_authid'::regclass
-where a.rolname ~ %(names)s or d.description ~ %(comments)s order by a.rolname
+select * from (
+  select a.rolname as name, coalesce(shobj_description(a.oid, 'pg_authid'), '') as comment, a.rolcanlogin as login,
+    a.rolsuper as superuser, a.rolcreatedb as creates_databases, a.rolcreaterole as creates_roles,
+    a.rolreplication as replicates, a.rolbypassrls as bypasses, a.rolconnlimit as connections,
+    a.rolpassword as verifier, coalesce(a.rolvaliduntil <= now(), false) as expired,
+    array(select m.roleid::regrole::text from pg_auth_members m where m.member = a.oid order by 1) as member_of,
+    array(select unnest(s.setconfig) from pg_db_role_setting s where s.setrole = a.oid order by 1) as settings
+  from pg_authid a
+) found where name ~ %(names)s or comment ~ %(comments)s order by name
 """
 DATABASES = b"""
-select b.datname as name, coalesce(d.description, '') as comment, pg_get_userbyid(b.datdba) as owner,
-  b.datallowconn as open, b.datconnlimit as connections, b.datistemplate as template,
-  coalesce(b.datacl::text, '') as acl,
-  coalesce(has_database_privilege(r.oid, b.oid, 'connect') and has_database_privilege(r.oid, b.oid, 'create')
-    and has_database_privilege(r.oid, b.oid, 'temporary'), false) as usable,
-  has_database_privilege('public', b.oid, 'connect, create, temporary') as public,
-  array(select unnest(s.setconfig) from pg_db_role_setting s
-    where s.setdatabase = b.oid and s.setrole = 0 order by 1) as settings
-from pg_database b
-left join pg_roles r on r.rolname = b.datname
-left join pg_shdescription d on d.objoid = b.oid and d.classoid = 'pg_database'::regclass
-where b.datname ~ %(names)s or d.description ~ %(comments)s order by b.datname
+select * from (
+  select b.datname as name, coalesce(shobj_description(b.oid, 'pg_database'), '') as comment,
+    pg_get_userbyid(b.datdba) as owner, b.datallowconn as open, b.datconnlimit as connections,
+    b.datistemplate as template, coalesce(b.datacl::text, '') as acl,
+    coalesce(has_database_privilege(r.oid, b.oid, 'connect') and has_database_privilege(r.oid, b.oid, 'create')
+      and has_database_privilege(r.oid, b.oid, 'temporary'), false) as usable,
+    has_database_privilege('public', b.oid, 'connect, create, temporary') as public,
+    array(select unnest(s.setconfig) from pg_db_role_setting s
+      where s.setdatabase = b.oid and s.setrole = 0 order by 1) as settings
+  from pg_database b
+  left join pg_roles r on r.rolname = b.datname
+) found where name ~ %(names)s or comment ~ %(comments)s order by name
 """
 
 
