@@ -1,6 +1,7 @@
 """Postgres and Redis of one deployment, as the plane's one port for databases."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 
 from dataplane.flavours import flavour
@@ -22,16 +23,17 @@ class LocalDatabases:
         """Make what the wish needs of us, side by side."""
         if not flavour(wish.flavour).databases:
             return
-        try:
-            with self._ours.during(wish.deployment_id):
-                async with asyncio.TaskGroup() as group:
-                    if not wish.custom_postgres:
-                        group.create_task(self._postgres.provision(wish))
-                    if not wish.custom_redis:
-                        group.create_task(self._redis.provision(wish))
-        except ExceptionGroup as several:
-            # Not `except*`: up to Python 3.11.3 what is raised inside one comes out in a group again.
-            raise several.exceptions[0] from None
+        needed: list[Awaitable[None]] = []
+        if not wish.custom_postgres:
+            needed.append(self._postgres.provision(wish))
+        if not wish.custom_redis:
+            needed.append(self._redis.provision(wish))
+        with self._ours.during(wish.deployment_id):
+            # Each to its end: a Valkey that is just being restarted must not be left for what Postgres lacks.
+            ends = await asyncio.gather(*needed, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def remove(self, wish: Wish) -> None:
         """Take away both, also where the newest revision does not use them: an older one may have."""

@@ -15,6 +15,8 @@ from dataplane.local.valkey import SETTINGS, Shown
 LOG = "appendonly.aof"
 """What the names of all files begin with that Valkey appends to."""
 DIRECTORY = "appendonlydir"
+WAITING = ".rescued.json"
+"""What a restart has to give back; see `rescue`."""
 GONE = " (deleted)"
 
 
@@ -71,6 +73,8 @@ def loose(shown: Shown, data: Path) -> Iterator[str]:
         )
         if shown.persistence.get("aof_last_write_status", "ok") != "ok":
             yield "failing to write"
+    if (data / WAITING).exists():
+        yield "without what was carried over a restart"
     yield from closed(data)
 
 

@@ -1,9 +1,18 @@
-"""Carrying what only a Valkey's memory still holds over a restart that its files would not survive."""
+"""Carrying what only a Valkey's memory still holds over a restart that its files would not survive.
 
+It waits in a file meanwhile: whoever carries it may be killed at any moment, and another then gives it back.
+"""
+
+import base64
+import contextlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
+from dataplane.local.durable import WAITING
+from dataplane.local.programs import write_private
 from dataplane.local.valkey import Answer, Client, Trouble
 
 log = structlog.get_logger()
@@ -22,6 +31,36 @@ class Saved:
     def __len__(self) -> int:
         return sum(len(keys) for keys in self.keys.values())
 
+    def write(self, data: Path) -> None:
+        """Into a file of this directory."""
+        said = {
+            number: [[_text(key), left, _text(packed)] for key, left, packed in keys]
+            for number, keys in self.keys.items()
+        }
+        write_private(data / WAITING, json.dumps(said))
+
+    @classmethod
+    def read(cls, data: Path) -> "Saved":
+        """What waits there; nothing if nothing does."""
+        try:
+            said = json.loads((data / WAITING).read_bytes())
+            return cls(
+                {
+                    int(number): [
+                        (base64.b64decode(key), left, base64.b64decode(packed)) for key, left, packed in keys
+                    ]
+                    for number, keys in said.items()
+                }
+            )
+        except (OSError, ValueError):
+            return cls()
+
+
+def forget(data: Path) -> None:
+    """Nothing waits any more."""
+    with contextlib.suppress(FileNotFoundError):
+        (data / WAITING).unlink()
+
 
 async def save(client: Client) -> Saved:
     """Everything it holds. From now on until it ends nobody can change that."""
@@ -38,19 +77,21 @@ async def save(client: Client) -> Saved:
     return saved
 
 
-async def restore(client: Client, saved: Saved) -> None:
-    """Put everything back; what the files gave back of the same name is older."""
+async def restore(client: Client, saved: Saved, *, newest: bool) -> None:
+    """Put everything back. It is the `newest` if what the files gave back of the same name is older; not so
+    where somebody else could write meanwhile."""
+    replace = ("REPLACE",) if newest else ()
     for number, keys in saved.keys.items():
         await client.ask(("SELECT", str(number)))
         for start in range(0, len(keys), BATCH):
             answers = await client.ask(
                 *[
-                    ("RESTORE", key, str(left), packed, "REPLACE")
+                    ("RESTORE", key, str(left), packed, *replace)
                     for key, left, packed in keys[start : start + BATCH]
                 ]
             )
             for answer in answers:
-                if answer != "OK":
+                if answer != "OK" and not str(answer).startswith("BUSYKEY"):
                     log.warning("a key could not be put back", answer=str(answer)[:80])
     if len(saved):
         log.info("keys carried over a restart", count=len(saved))
@@ -74,3 +115,7 @@ async def _everything(client: Client) -> list[tuple[bytes, int, bytes]]:
                     found[key] = (max(0, left), packed)
         if cursor == b"0":
             return [(key, left, packed) for key, (left, packed) in found.items()]
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -40,7 +40,7 @@ class Revival:
         self._state: State | None = None
         self._restart = False
         self._log_end = 0
-        self._saved = rescue.Saved()
+        self._rescued = False
 
     async def find(self, owner: str, credentials: str) -> None:
         """Wake its process if somebody stopped it, and have its directory where it belongs."""
@@ -65,7 +65,9 @@ class Revival:
             await self._login(client)
             self._restart = not await self._settled(client, shown)
             if self._restart:
-                self._saved = await rescue.save(client)
+                saved = await rescue.save(client)
+                await asyncio.to_thread(saved.write, self._data)
+                self._rescued = True
 
     async def run(self, program: Program) -> None:
         """Have it run as described, restarted if that is what it takes."""
@@ -100,11 +102,13 @@ class Revival:
             await asyncio.sleep(TICK)
 
     async def finish(self) -> None:
-        """Give back what was carried over."""
-        if len(self._saved):
+        """Give back what was carried over, by us or by one who did not come so far."""
+        saved = await asyncio.to_thread(rescue.Saved.read, self._data)
+        if len(saved):
             async with connected(self._socket) as client:
                 await self._login(client)
-                await rescue.restore(client, self._saved)
+                await rescue.restore(client, saved, newest=self._rescued)
+        await asyncio.to_thread(rescue.forget, self._data)
 
     async def _damaged(self, program: Program) -> bool:
         """Whether it ended, and for what it found in its files."""

@@ -6,12 +6,14 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 
 from dataplane.local import durable
 from dataplane.local.redis import CREDENTIALS, Redis, valkey_binary
+from dataplane.local.revival import Revival
 from dataplane.local.supervisor import Supervisor
 from sealing import Keyring
 from tests.dataplane.local.conftest import CONFIG
@@ -158,6 +160,27 @@ async def test_many_keys_are_carried_over(valkey: Valkey) -> None:
     await valkey.redis.provision(valkey.wish)
     [size, kind, longest] = await valkey.say(("DBSIZE",), ("TYPE", "stream"), ("STRLEN", "key 1499"))
     assert (size, kind, longest) == (1502, "stream", 1499)
+
+
+async def test_what_is_carried_over_survives_whoever_carries_it(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await valkey.say(("SET", "kept", "yes"), ("SET", "both", "old"))
+    await directory_removed(valkey)
+    with monkeypatch.context() as patch:
+        patch.setattr(Revival, "run", Mock(side_effect=asyncio.CancelledError))
+        with pytest.raises(asyncio.CancelledError):
+            await valkey.redis.provision(valkey.wish)
+    await valkey.supervisor.stop([valkey.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(Revival, "finish", Mock(side_effect=asyncio.CancelledError))
+        with pytest.raises(asyncio.CancelledError):
+            await valkey.redis.provision(valkey.wish)
+    assert await valkey.seen() == {Field.PERSISTENCE: "without what was carried over a restart"}
+    await valkey.say(("SET", "both", "new"))
+    await valkey.redis.provision(valkey.wish)
+    assert await valkey.seen() == {}
+    assert await valkey.say(("GET", "kept"), ("GET", "both")) == [b"yes", b"new"]
 
 
 async def test_one_that_just_starts_is_given_time(valkey: Valkey) -> None:
