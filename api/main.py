@@ -44,6 +44,8 @@ from sealing import Keyring
 from settings import Settings
 
 LARGEST_BODY = 4 << 20
+PATIENCE = 4.0
+"""Seconds for one statement: whoever asks hears within a few that the records do not answer."""
 PUBLIC = (
     deployments.router,
     revisions.router,
@@ -147,7 +149,7 @@ class Door(uvicorn.Server):
 @asynccontextmanager
 async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> AsyncIterator[Parts]:
     keyring = Keyring.load(settings.sealing_keys)
-    engine = connect(settings.database_url.get_secret_value())
+    engine = connect(settings.database_url.get_secret_value(), patience=PATIENCE)
     made = sessions(engine)
     folder = settings.home / "uploads"
     storage = Storage(folder, keyring, settings.upload_bytes)
