@@ -57,8 +57,8 @@ def local_plane(
         slots=replicas.slots,
         bundles=bundles,
         remedies=Remedies(replicas, servers, sight, supervisor, databases, images, bundles, ours),
-        watch=lambda: Watch(home, supervisor, postgres, redis, ours).changes(),
-        survey=Survey(name, home, supervisor, postgres).pages,
+        watch=lambda: Watch(home, supervisor, postgres, redis, ours, stuck_seconds=stuck_seconds).changes(),
+        survey=Survey(name, home, supervisor, postgres, bundles).pages,
         remove_orphan=Orphans(home, supervisor, postgres_admin).remove,
     )
     return Plane(name=name, images=images, databases=databases, servers=servers, upkeep=upkeep)

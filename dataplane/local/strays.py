@@ -23,7 +23,7 @@ def strays(beginning: str) -> list[psutil.Process]:
     return found
 
 
-def sockets_of(beginning: str) -> list[tuple[int, str]]:
+def listening(beginning: str) -> list[tuple[int, str]]:
     """The pid and the socket of every living replica whose socket's path begins like this. Read from /proc by
     hand: over all processes of a machine psutil takes ten times as long."""
     found, wanted = [], b"GRAPHYARD_SOCKET=" + os.fsencode(beginning)

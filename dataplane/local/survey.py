@@ -5,19 +5,23 @@ out of `looked`, so that what cannot be seen is not taken for missing.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from dataplane.images.bundle import COMPLETE, RECORD, VENV
-from dataplane.local import strays
+from dataplane.images.bundle import VENV
+from dataplane.images.whole import Bundles
+from dataplane.local import seen, strays
+from dataplane.local.programs import Files
+from dataplane.local.sight import UNSUPERVISED
 from dataplane.local.slots import SLOTS, SOCKET
 from dataplane.local.supervisor import State, Supervisor
 from workflows import drift
@@ -28,20 +32,18 @@ from workflows.surveys import Seen, SurveyPage
 log = structlog.get_logger()
 
 PAGE = 500
-SERVER = re.compile(r"server-([0-9a-f]{8})-(\d+)-\d+")
+SERVER = re.compile(r"server-([0-9a-f]{8})-\d+-\d+")
 REDIS = re.compile(r"redis-([0-9a-f]{8})")
-SPEC = re.compile(r'^environment=GRAPHYARD_SPEC="([0-9a-f]+)"$', re.MULTILINE)
 DOOR = re.compile(r"(?:.+-)?([0-9a-f]{8})\.on")
 SLOT = re.compile(r"([0-9a-f]{8})\.(\d)")
 MARKER = re.compile(r"([0-9a-f]{8})-(\d+)")
-DATA = re.compile(r"[0-9a-f]{8}")
+SHORT = re.compile(r"[0-9a-f]{8}")
 EMPTY_BASE = 128
 """Bytes; Valkey writes some ninety where it holds nothing."""
-STATES = {"RUNNING": drift.RUNNING, "STARTING": drift.STARTING, "STOPPING": drift.STOPPING}
 SUPERVISED = (Field.PROCESS, Field.REDIS)
-WRITTEN = (Field.IMAGE, Field.ENVIRONMENT, Field.ROUTE, Field.LINK)
+WRITTEN = (Field.ROUTE, Field.LINK)
 CATALOGUED = (Field.DATABASE, Field.ROLE)
-UNSUPERVISED = "unsupervised"
+States = Mapping[str, State]
 
 
 class Catalogue(Protocol):
@@ -51,12 +53,18 @@ class Catalogue(Protocol):
 
 
 @dataclass
-class _Written:
-    """A program's two files."""
+class _Server:
+    """One program of a replica: what its files and its process show."""
 
-    image: str | None = None
-    whole: bool = False
-    """Whether both are there and belong together."""
+    written: bool = False
+    alive: bool = False
+    """Whether a process lives that listens where it would and that no supervisor knows."""
+    letter: str = ""
+    listens_since: float = 0.0
+    images: list[str] = field(default_factory=list)
+    """The one its process was started from, and the one it is written down with."""
+    wrong: str = ""
+    """What its files or its start show that is not as it was written."""
 
 
 @dataclass
@@ -68,7 +76,7 @@ class _Door:
     """Each slot's revision and replica."""
     takes: set[int] = field(default_factory=set)
 
-    def told(self) -> str:
+    def told(self, servers: Mapping[str, _Server]) -> str:
         """As one text; `revision <number>` alone where all is in order."""
         numbers = {number for number, _ in self.slots.values()}
         if not self.slots:
@@ -76,66 +84,71 @@ class _Door:
         if len(numbers) > 1:
             return f"revisions {' and '.join(str(one) for one in sorted(numbers))} at once"
         (number,) = numbers
-        indexes = [self.slots[slot][1] if slot in self.slots else -1 for slot in range(SLOTS)]
-        replicas = max(indexes) + 1
-        if indexes != [slot % replicas for slot in range(SLOTS)]:
+        replicas = sum(int(name.split("-")[2]) == number for name in servers)
+        led = [self.slots.get(slot) for slot in range(SLOTS)]
+        if led != [(number, slot % max(1, replicas)) for slot in range(SLOTS)]:
             return f"revision {number} in part"
-        if self.takes != {number}:
-            return f"revision {number}, but runs are taken by {_listed(self.takes - {number}) or 'none'}"
-        return f"revision {number}"
+        if number not in self.takes:
+            return f"revision {number}, but it may not take runs"
+        others = sorted(self.takes - {number})
+        return f"revision {number}" + "".join(f", but revision {one} may take runs" for one in others[:1])
 
 
 @dataclass
 class _Valkey:
+    written: bool = False
     listens: bool = False
-    data: bool = False
-    """Whether there is a directory for its data, empty or not."""
+    letter: str = ""
+    there: bool = False
+    """Whether there is anything of it on the disk."""
     holds: bool = False
 
 
 @dataclass
-class _Disk:
-    """What the directories of a home show, by program and by deployment."""
+class _Place:
+    """What a home shows of one deployment."""
 
-    written: dict[str, _Written] = field(default_factory=dict)
-    doors: dict[str, _Door] = field(default_factory=dict)
-    valkeys: dict[str, _Valkey] = field(default_factory=dict)
-    sockets: dict[str, float] = field(default_factory=dict)
-    """Each server's socket and since when it is there."""
-    images: dict[str, str] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
-    """Servers that live without a supervisor."""
-    suspended: set[int] = field(default_factory=set)
+    servers: dict[str, _Server] = field(default_factory=lambda: defaultdict(_Server))
+    door: _Door = field(default_factory=_Door)
+    valkey: _Valkey = field(default_factory=_Valkey)
 
 
 class Survey:
     """Looks over one home."""
 
-    def __init__(self, name: str, home: Path, supervisor: Supervisor, postgres: Catalogue) -> None:
+    def __init__(
+        self, name: str, home: Path, supervisor: Supervisor, postgres: Catalogue, bundles: Bundles
+    ) -> None:
         self._name = name
         self._home = home
         self._supervisor = supervisor
         self._postgres = postgres
+        self._bundles = bundles
+        self._files = Files(home)
 
-    async def pages(self) -> AsyncIterator[SurveyPage]:
+    async def pages(self) -> AsyncGenerator[SurveyPage, None]:
         """Everything of ours, in the order of its digits; the ranges of the pages leave no gap."""
-        # A catalogue that answers late would show what was made since as missing: the wish is compared later.
         catalogue, states = await asyncio.gather(self._catalogue(), self._supervisor.glance())
-        disk = await asyncio.to_thread(self._disk, states or {})
+        places = await asyncio.to_thread(self._places, states or {})
+        images = {
+            one for place in places.values() for server in place.servers.values() for one in server.images
+        }
+        whole = {image: await asyncio.to_thread(self._bundles.look, image) for image in sorted(images)}
         looked = [*WRITTEN]
         looked += SUPERVISED if states is not None else ()
         looked += CATALOGUED if catalogue is not None else ()
-        shorts = sorted({*_shorts(disk, states or {}), *(catalogue or {})})
+        shorts = sorted({*places, *(catalogue or {})})
         firsts = ["", *shorts[PAGE::PAGE]]
         for at, first in enumerate(firsts):
-            seen = []
+            found = []
             for short in shorts[at * PAGE : (at + 1) * PAGE]:
                 one = (catalogue or {}).get(short) or Seen(short=short)
-                one.facts += _facts(short, disk, states)
-                one.resources += _resources(short, disk, states or {})
-                seen.append(one)
+                if place := places.get(short):
+                    one.facts += _facts(short, place, states, whole)
+                    one.resources += _resources(short, place, states or {})
+                found.append(one)
             end = firsts[at + 1] if at + 1 < len(firsts) else None
-            yield SurveyPage(plane=self._name, first=first, end=end, looked=looked, seen=seen)
+            yield SurveyPage(plane=self._name, first=first, end=end, looked=looked, seen=found)
 
     async def _catalogue(self) -> dict[str, Seen] | None:
         try:
@@ -144,166 +157,158 @@ class Survey:
             log.warning("the survey could not see Postgres", error=type(error).__name__)
             return None
 
-    def _disk(self, states: dict[str, State]) -> _Disk:
-        disk = _Disk()
-        for name in _names(self._home / "etc" / "conf.d", ".conf") | _names(
-            self._home / "etc" / "specs", ".json"
-        ):
-            if SERVER.fullmatch(name) or REDIS.fullmatch(name):
-                disk.written[name] = self._read(name)
-        for image in {one.image for one in disk.written.values() if one.image}:
-            disk.images[image] = _bundle(self._home / "images" / image.removeprefix("sha256:"))
-        self._doors(disk)
-        self._valkeys(disk)
-        for entry in _entries(self._home / "run" / "rev"):
-            if SOCKET.fullmatch(entry.name):
-                disk.sockets[f"server-{entry.name.removesuffix('.sock')}"] = entry.stat().st_ctime
+    def _places(self, states: States) -> dict[str, _Place]:
+        places: dict[str, _Place] = defaultdict(_Place)
+        written = {entry.name.removesuffix(".conf") for entry in _entries(self._home / "etc" / "conf.d")}
+        written |= {entry.name.removesuffix(".json") for entry in _entries(self._home / "etc" / "specs")}
+        for name in {*written, *states}:
+            state = states.get(name)
+            if named := SERVER.fullmatch(name):
+                server = places[named[1]].servers[name]
+                server.written = name in written
+                server.letter = seen.letter(state.pid) if state and state.pid else ""
+                server.wrong, server.images = self._started(name, state)
+            elif named := REDIS.fullmatch(name):
+                valkey = places[named[1]].valkey
+                valkey.written, valkey.there = name in written, True
+                valkey.letter = seen.letter(state.pid) if state and state.pid else ""
         pids = {one.pid for one in states.values()}
-        disk.suspended = {pid for pid in pids if pid and _suspended(pid)}
-        for process, socket in strays.sockets_of(f"{self._home}/run/rev/"):
-            if process not in pids:
-                disk.unknown.add(f"server-{Path(socket).stem}")
-        return disk
+        for pid, socket in strays.listening(f"{self._home}/run/rev/"):
+            name = f"server-{Path(socket).stem}"
+            if pid not in pids and (named := SERVER.fullmatch(name)):
+                places[named[1]].servers[name].alive = True
+        self._doors(places)
+        self._sockets(places)
+        self._valkeys(places)
+        return places
 
-    def _read(self, name: str) -> _Written:
-        try:
-            spec = (self._home / "etc" / "specs" / f"{name}.json").read_bytes()
-            python = Path(json.loads(spec)["argv"][0])
-        except (OSError, ValueError, LookupError, TypeError):
-            return _Written()
-        image = None
-        if python.parts[-3:-1] == (VENV, "bin") and python.parents[3] == self._home / "images":
-            image = f"sha256:{python.parts[-4]}"
-        try:
-            conf = (self._home / "etc" / "conf.d" / f"{name}.conf").read_text()
-        except (OSError, ValueError):
-            return _Written(image)
-        told = SPEC.search(conf)
-        return _Written(image, told is not None and told[1] == hashlib.sha256(spec).hexdigest()[:32])
+    def _started(self, name: str, state: State | None) -> tuple[str, list[str]]:
+        """What is wrong with what it was written down or started with, and the images that name."""
+        wrong, pythons = self._files.described(name), []
+        note = _json(self._home / "run" / "ran" / name)
+        if state is not None and note.get("pid") == state.pid:
+            pythons.append(note.get("python"))
+            if not wrong and note.get("asked") and note["asked"] != note.get("spec"):
+                wrong = "started from an edited spec"
+        argv = _json(self._home / "etc" / "specs" / f"{name}.json").get("argv")
+        pythons += argv[:1] if isinstance(argv, list) else []
+        return wrong, [image for python in pythons if (image := _image(self._home, python))]
 
-    def _doors(self, disk: _Disk) -> None:
+    def _doors(self, places: dict[str, _Place]) -> None:
         for entry in _entries(self._home / "run" / "up"):
             if named := DOOR.fullmatch(entry.name):
-                disk.doors.setdefault(named[1], _Door()).slug = entry.name.removesuffix(".on")
+                places[named[1]].door.slug = entry.name.removesuffix(".on")
             elif named := SLOT.fullmatch(entry.name):
-                door = disk.doors.setdefault(named[1], _Door())
                 to = SOCKET.fullmatch(os.path.basename(_target(entry.path)))
-                if to and to[1] == named[1]:
-                    door.slots[int(named[2])] = int(to[2]), int(to[3])
+                ours = to is not None and to[1] == named[1]
+                places[named[1]].door.slots[int(named[2])] = (
+                    (int(to[2]), int(to[3])) if to is not None and ours else (-1, -1)
+                )
         for entry in _entries(self._home / "run" / "take"):
             if named := MARKER.fullmatch(entry.name):
-                disk.doors.setdefault(named[1], _Door()).takes.add(int(named[2]))
+                places[named[1]].door.takes.add(int(named[2]))
 
-    def _valkeys(self, disk: _Disk) -> None:
+    def _sockets(self, places: dict[str, _Place]) -> None:
+        for entry in _entries(self._home / "run" / "rev"):
+            name = f"server-{entry.name.removesuffix('.sock')}"
+            # A socket alone is nothing: the dead leave theirs behind.
+            if (named := SERVER.fullmatch(name)) and named[1] in places:
+                place = places[named[1]]
+                if name in place.servers:
+                    place.servers[name].listens_since = _since(entry)
+
+    def _valkeys(self, places: dict[str, _Place]) -> None:
         for entry in _entries(self._home / "run" / "redis"):
-            if entry.name.endswith(".sock") and DATA.fullmatch(entry.name.removesuffix(".sock")):
-                disk.valkeys.setdefault(entry.name.removesuffix(".sock"), _Valkey()).listens = True
+            short = entry.name.removesuffix(".sock")
+            if entry.name != short and SHORT.fullmatch(short):
+                places[short].valkey.listens = places[short].valkey.there = True
         for entry in _entries(self._home / "data" / "redis"):
-            if DATA.fullmatch(entry.name):
-                valkey = disk.valkeys.setdefault(entry.name, _Valkey())
-                valkey.data, valkey.holds = True, holds_data(Path(entry.path))
+            if SHORT.fullmatch(entry.name):
+                valkey = places[entry.name].valkey
+                valkey.there, valkey.holds = True, holds_data(Path(entry.path))
 
 
 def holds_data(directory: Path) -> bool:
     """Whether a Valkey's directory has anything in it that somebody may miss."""
     for entry in [*_entries(directory), *_entries(directory / "appendonlydir")]:
-        if not entry.is_file(follow_symlinks=False) or entry.name in ("valkey.conf",):
-            continue
-        size = entry.stat(follow_symlinks=False).st_size
-        if entry.name.endswith(".manifest") or (".base." in entry.name and size <= EMPTY_BASE):
-            continue
-        if size:
-            return True
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name != "appendonlydir":
+                return True
+        elif entry.name != "valkey.conf" and not entry.name.endswith(".manifest"):
+            size = entry.stat(follow_symlinks=False).st_size
+            if size > (EMPTY_BASE if ".base." in entry.name else 0):
+                return True
     return False
 
 
-def _shorts(disk: _Disk, states: dict[str, State]) -> Iterator[str]:
-    for name in {*disk.written, *states, *disk.unknown}:
-        if named := SERVER.fullmatch(name) or REDIS.fullmatch(name):
-            yield named[1]
-    yield from disk.doors
-    yield from disk.valkeys
+def _facts(short: str, place: _Place, states: States | None, whole: Mapping[str, str]) -> Iterator[Fact]:
+    images: dict[str, None] = {}
+    now = datetime.now(UTC)
+    for name, server in sorted(place.servers.items()):
+        if states is not None and (is_ := _process(server, states.get(name), now)) != drift.MISSING:
+            yield Fact(field=Field.PROCESS, name=name, seen=is_)
+        if server.written or (states and name in states):
+            yield Fact(field=Field.ENVIRONMENT, name=name, seen=server.wrong or drift.AS_WISHED)
+        if server.images:
+            started, *other = server.images
+            # Where the two differ, one of them is not the wished one; which, only the wish knows.
+            told = f"{started}, written down as {other[0]}" if other and other[0] != started else started
+            yield Fact(field=Field.IMAGE, name=name, seen=told)
+            images |= dict.fromkeys(server.images)
+    for image in images:
+        yield Fact(field=Field.BUNDLE, name=image, seen=whole[image])
+    if place.door.slug:
+        yield Fact(field=Field.ROUTE, name=place.door.slug, seen=drift.OPEN)
+        if place.door.slots:
+            told = place.door.told(place.servers)
+            yield Fact(field=Field.LINK, name=place.door.slug, seen=told)
+    redis = f"redis-{short}"
+    if states is not None and (state := states.get(redis)) is not None:
+        yield Fact(field=Field.REDIS, name=redis, seen=_valkey(place.valkey, state, now))
 
 
-def _facts(short: str, disk: _Disk, states: dict[str, State] | None) -> Iterator[Fact]:
-    images = set()
-    for name in sorted(_servers(short, disk, states or {})):
-        written = disk.written.get(name, _Written())
-        if states is not None and (seen := _process(name, states.get(name), disk)) != drift.MISSING:
-            yield Fact(field=Field.PROCESS, name=name, seen=seen)
-        if name in disk.written:
-            told = drift.AS_WISHED if written.whole else "not as it was written down"
-            yield Fact(field=Field.ENVIRONMENT, name=name, seen=told)
-        if written.image:
-            images.add(written.image)
-            yield Fact(field=Field.IMAGE, name=name, seen=written.image)
-    for image in sorted(images):
-        yield Fact(field=Field.BUNDLE, name=image, seen=disk.images[image])
-    if (door := disk.doors.get(short)) and door.slug:
-        yield Fact(field=Field.ROUTE, name=door.slug, seen=drift.OPEN)
-        yield Fact(field=Field.LINK, name=door.slug, seen=door.told())
-    valkey, state = f"redis-{short}", (states or {}).get(f"redis-{short}")
-    if state is not None:
-        yield Fact(field=Field.REDIS, name=valkey, seen=_valkey(short, state, disk))
-
-
-def _resources(short: str, disk: _Disk, states: dict[str, State]) -> Iterator[Resource]:
-    for name in sorted(_servers(short, disk, states)):
+def _resources(short: str, place: _Place, states: States) -> Iterator[Resource]:
+    for name in sorted(place.servers):
         yield Resource(kind=ResourceKind.PROCESS, name=name)
-    if door := disk.doors.get(short):
-        yield Resource(kind=ResourceKind.ROUTE, name=door.slug or short)
-    valkey, name = disk.valkeys.get(short), f"redis-{short}"
-    if valkey is not None or name in disk.written or name in states:
-        holds = valkey is not None and valkey.holds
-        yield Resource(kind=ResourceKind.REDIS, name=name, holds_data=holds)
+    if place.door != _Door():
+        yield Resource(kind=ResourceKind.ROUTE, name=place.door.slug or short)
+    if place.valkey.there:
+        yield Resource(kind=ResourceKind.REDIS, name=f"redis-{short}", holds_data=place.valkey.holds)
 
 
-def _servers(short: str, disk: _Disk, states: dict[str, State]) -> set[str]:
-    beginning = f"server-{short}-"
-    return {name for name in (*disk.written, *states, *disk.unknown) if name.startswith(beginning)}
-
-
-def _process(name: str, state: State | None, disk: _Disk) -> str:
+def _process(server: _Server, state: State | None, now: datetime) -> str:
     if state is None:
-        return UNSUPERVISED if name in disk.unknown else drift.MISSING
-    if state.pid in disk.suspended:
-        return drift.SUSPENDED
-    told = STATES.get(state.state, state.state.lower())
+        return UNSUPERVISED if server.alive else drift.MISSING
     # The supervisor calls it starting for seconds after it answers; its socket is the last thing it makes.
-    if told == drift.STARTING and disk.sockets.get(name, 0.0) >= state.started:
-        return drift.RUNNING
-    return told
+    answers = server.listens_since >= state.started
+    return seen.process(state, server.letter, answers=answers, now=now)
 
 
-def _valkey(short: str, state: State, disk: _Disk) -> str:
-    if state.pid in disk.suspended:
-        return drift.SUSPENDED
-    told = STATES.get(state.state, state.state.lower())
-    valkey = disk.valkeys.get(short, _Valkey())
-    return told if told != drift.RUNNING or valkey.listens else "without its socket"
+def _valkey(valkey: _Valkey, state: State, now: datetime) -> str:
+    is_ = seen.process(state, valkey.letter, answers=valkey.listens, now=now)
+    return "without its socket" if is_ == drift.RUNNING and not valkey.listens else is_
 
 
-def _bundle(place: Path) -> str:
-    if not place.is_dir():
-        return drift.MISSING
-    lost = [part for part in (COMPLETE, RECORD, f"{VENV}/bin/python") if not (place / part).exists()]
-    return f"without {' and '.join(lost)}" if lost else drift.WHOLE
+def _image(home: Path, python: object) -> str:
+    """The image that a Python belongs to; empty for any other Python."""
+    parts = Path(str(python)).parts
+    ours = parts[-3:-1] == (VENV, "bin") and Path(*parts[:-4]) == home / "images"
+    return f"sha256:{parts[-4]}" if ours else ""
 
 
-def _suspended(pid: int) -> bool:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"T"
-    except (OSError, IndexError):
-        return False
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
-def _listed(numbers: set[int]) -> str:
-    return " and ".join(f"revision {number}" for number in sorted(numbers))
-
-
-def _names(directory: Path, suffix: str) -> set[str]:
-    return {entry.name.removesuffix(suffix) for entry in _entries(directory) if entry.name.endswith(suffix)}
+def _since(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_ctime
+    except OSError:
+        return 0.0
 
 
 def _target(path: str) -> str:

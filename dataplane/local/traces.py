@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from dataplane.images.bundle import COMPLETE, RECORD, SOURCE, VENV
+from sealing import Keyring, Unsealable
 from workflows import names
 
 Signature = dict[str, str]
@@ -32,9 +33,11 @@ GONE = "gone"
 
 @dataclass
 class _Spec:
-    """What was read in a server's spec: whose it is, and the bundle it runs from."""
+    """What was read in a server's spec."""
 
     told: str
+    token: str = field(default="", repr=False)
+    """By which it is asked how its work goes."""
     owner: UUID | None = None
     bundle: Path | None = None
 
@@ -46,7 +49,9 @@ class Traces:
     home: Path
     owners: dict[str, UUID] = field(default_factory=dict)
     """Whose eight digits these are; kept when the files are gone."""
-    _specs: dict[str, _Spec] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    """By server what it wants to hear before it tells how its work goes. Secrets, kept here only."""
+    _specs: dict[str, _Spec] = field(default_factory=dict, repr=False)
 
     def look(self) -> dict[str, Signature]:
         """Each deployment's things by its eight digits."""
@@ -64,6 +69,7 @@ class Traces:
                         bundles[spec.bundle] = _bundle(spec.bundle)
                     found[short] |= bundles[spec.bundle]
         self._specs = specs
+        self.tokens = {Path(thing).stem: spec.token for thing, spec in specs.items() if spec.token}
         return found
 
     def when(self, thing: str) -> tuple[float, float] | None:
@@ -118,7 +124,9 @@ class Traces:
             owner = UUID(said["sealed"][-1]["owner"])
             named = SERVER.fullmatch(Path(thing).name)
             spec.owner = owner if named and names.short(owner) == named[1] else None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            own = Keyring.load(Path(said["keys"])).open_map(said["sealed"][-1]["value"], str(owner))
+            spec.token = str(own.get("GRAPHYARD_PROBE_TOKEN", ""))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, Unsealable):
             pass
         return spec
 

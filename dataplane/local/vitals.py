@@ -7,17 +7,23 @@ a second however many there are.
 """
 
 import asyncio
+import json
 import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dataplane.local.pace import Pace
+from dataplane.local.pulse import Pulse, work
+from dataplane.local.replica import PULSE, TOKEN_HEADER
+from dataplane.local.seen import STOPPED, letter
 from dataplane.local.slots import Slots
 from dataplane.local.supervisor import State, Supervisor
 from dataplane.local.traces import Signature
+from workflows.drift import AS_WISHED, MOVES, RUNNING
 
 OURS = re.compile(r"(server|redis)-([0-9a-f]{8})(?:-(\d+)-(\d+))?")
 COARSE = {"STARTING": "up", "RUNNING": "up"}
@@ -85,18 +91,24 @@ class Pulses:
         home: Path,
         processes: Processes,
         redis: Callable[[str], Awaitable[str]],
+        tokens: Callable[[], Mapping[str, str]],
         *,
+        stuck_seconds: float,
         again: float = 2.0,
         a_second: float = 20.0,
     ) -> None:
         self._slots = Slots(home)
         self._processes = processes
         self._redis = redis
+        self._tokens = tokens
+        self._stuck_seconds = stuck_seconds
         self._again = again
         self._a_second = a_second
         self._asked: dict[tuple[str, int], float] = {}
         self._told: dict[tuple[str, int], str] = {}
         self._asking: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._work: dict[tuple[str, int], str] = {}
+        self._worked: dict[tuple[str, int], float] = {}
         self._credit = 0.0
         self._counted_at = time.monotonic()
 
@@ -105,10 +117,10 @@ class Pulses:
         if self._processes.away:
             return None
         there = {(name, one.pid): one for name, one in self._processes.states.items() if one.pid}
-        for gone in self._told.keys() - there.keys():
-            del self._told[gone]
-        for gone in self._asked.keys() - there.keys():
-            del self._asked[gone]
+        kept: tuple[dict[tuple[str, int], Any], ...] = self._told, self._asked, self._work, self._worked
+        for known in kept:
+            for gone in known.keys() - there.keys():
+                del known[gone]
         now = time.monotonic()
         self._credit = min(self._a_second, self._credit + (now - self._counted_at) * self._a_second)
         self._counted_at = now
@@ -118,6 +130,8 @@ class Pulses:
         found: dict[str, Signature] = {}
         for (name, pid), told in self._told.items():
             found.setdefault(name.split("-")[1], {})[f"{name} {pid}"] = told
+        for (name, pid), told in self._work.items():
+            found.setdefault(name.split("-")[1], {})[f"work {name} {pid}"] = told
         return found
 
     async def close(self) -> None:
@@ -137,60 +151,82 @@ class Pulses:
     async def _ask(self, name: str, pid: int, started: int) -> None:
         key = (name, pid)
         try:
-            told = await self._answer(name)
+            told = await self._answer(key)
             young = key not in self._told and time.time() - started < GRACE
             # That one which died says nothing is no news beside its death.
-            if told in FINE or (not young and _letter(pid)):
+            if told in FINE or (not young and letter(pid)):
                 self._told[key] = told
         finally:
             del self._asking[key]
 
-    async def _answer(self, name: str) -> str:
+    async def _answer(self, key: tuple[str, int]) -> str:
+        name = key[0]
         kind, short, *numbers = name.split("-")
         if kind == "redis":
             return await self._redis(short)
         number, index = (int(one) for one in numbers)
-        socket = self._slots.socket(short, number, index)
-        return await answer(socket)
+        socket, token = self._slots.socket(short, number, index), self._tokens().get(name)
+        now = time.monotonic()
+        if not token or now - self._worked.get(key, 0.0) < WORKS_AGAIN:
+            return (await answer(socket, "/ok"))[0]
+        self._worked[key] = now
+        told, body = await answer(socket, PULSE, f"{TOKEN_HEADER}: {token}\r\n")
+        pulse = Pulse.told(_json(body)) if told == ANSWERS else None
+        if pulse is None:
+            # A server of an older release, or a page of the project's own.
+            return told if told == SILENT else (await answer(socket, "/ok"))[0]
+        judged = work(pulse, self._stuck_seconds)
+        if judged is None:
+            self._work.pop(key, None)
+        else:
+            self._work[key] = MOVES if judged[0] == MOVES else "stuck"
+        return told
 
 
 ANSWERS, SILENT = "answers", "silent"
-FINE = (ANSWERS, "running", "as wished")
+FINE = (ANSWERS, RUNNING, AS_WISHED, MOVES)
 WAIT = 2.0
+WORKS_AGAIN = 10.0
+"""Seconds; it costs the replica a look into its database, and nothing is stuck before a minute."""
+MOST = 64 * 1024
 
 
-async def answer(socket: Path) -> str:
-    """How a replica answers to a glance at its health."""
+async def answer(socket: Path, path: str, headers: str = "") -> tuple[str, bytes]:
+    """How a replica answers to one question, and what."""
     try:
         async with asyncio.timeout(WAIT):
-            return await _asked(socket)
+            return await _asked(socket, path, headers)
     except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError):
-        return SILENT
+        return SILENT, b""
 
 
-async def _asked(socket: Path) -> str:
+async def _asked(socket: Path, path: str, headers: str) -> tuple[str, bytes]:
     # By hand: a client of httpx costs as much as everything else that the watch does.
     reader, writer = await asyncio.open_unix_connection(socket)
     try:
-        writer.write(b"GET /ok HTTP/1.1\r\nHost: replica\r\nConnection: close\r\n\r\n")
-        status = int((await reader.readuntil(b"\r\n")).split()[1])
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: replica\r\n{headers}\r\n".encode())
+        said = await reader.read(MOST)
+        while said and len(said) < MOST and (more := await reader.read(MOST)):
+            said += more
     finally:
         writer.close()
-    return ANSWERS if status == 200 else f"{status}"
+    status = int(said.split(b" ", 2)[1])
+    return ANSWERS if status == 200 else f"{status}", said.partition(b"\r\n\r\n")[2]
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _letters(states: Mapping[str, State]) -> dict[int, str]:
-    return {one.pid: _letter(one.pid) for one in states.values() if one.pid}
-
-
-def _letter(pid: int) -> str:
-    """The kernel's letter for a process; empty if there is none any more."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            letter = file.read().rpartition(b")")[2].split()[0].decode()
-    except (OSError, IndexError):
-        return ""
-    return "" if letter in "ZX" else "T" if letter == "T" else "up"
+    return {
+        one.pid: "T" if (told := letter(one.pid)) == STOPPED else told and "up"
+        for one in states.values()
+        if one.pid
+    }
 
 
 def _born(pid: int) -> float | None:

@@ -106,6 +106,7 @@ class Watch:
         redis: Heartbeat,
         ours: Ours,
         *,
+        stuck_seconds: float = 60,
         tick: float = TICK,
     ) -> None:
         self._file = home / "run" / "watched.json"
@@ -114,7 +115,9 @@ class Watch:
         self._postgres = postgres
         self._traces = Traces(home)
         self._processes = Processes(supervisor)
-        self._pulses = Pulses(home, self._processes, redis.pulse)
+        self._pulses = Pulses(
+            home, self._processes, redis.pulse, lambda: self._traces.tokens, stuck_seconds=stuck_seconds
+        )
         self._flapping = Flapping()
         self._reading, self._asking = Pace(SHARE), Pace(SHARE, period=2 * tick)
         self._files = Look("files", self._look_at_files, news, self._traces.when)
