@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataplane.flavours import flavour
 from dataplane.local import catalog, contents, scram
-from dataplane.local.catalog import READ_ONLY, SPARE, Database, Role, chosen, limit
+from dataplane.local.catalog import READ_ONLY, SPARE, Database, Role, Shown, chosen, limit
 from dataplane.local.kept import Kept
 from sealing import Keyring
 from workflows import names
@@ -62,6 +62,7 @@ class Postgres:
                         sql.SQL(kind), sql.Identifier(name), sql.Literal(catalog.comment(id_))
                     )
                 )
+            await _end_sessions(connection, name, all_of_them=_read_only(there))
             # Still under the lock: of two at once, one would find the extension half made.
             async with self._connection(name) as inside:
                 seen = await contents.overview(inside)
@@ -256,6 +257,22 @@ def database_uri(admin_dsn: str, name: str, password: str) -> str:
 async def _one(connection: AsyncConnection, query: str, *values: object) -> int | None:
     row = await (await connection.execute(query.encode(), values)).fetchone()
     return int(row[0]) if row else None
+
+
+async def _end_sessions(connection: AsyncConnection, name: str, *, all_of_them: bool) -> None:
+    """Those of a role that was dropped may do nothing any more, also once there is another of its name; those
+    that were begun to read only would go on so."""
+    await connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity a where datname = %s"
+        " and backend_type = 'client backend' and pid <> pg_backend_pid()"
+        " and (%s and usename = %s or not exists (select from pg_roles where oid = a.usesysid))",
+        [name, all_of_them, name],
+    )
+
+
+def _read_only(shown: Shown) -> bool:
+    things: list[Role | Database] = [*shown.roles, *shown.databases]
+    return any(READ_ONLY in thing.settings for thing in things)
 
 
 async def _drop(connection: AsyncConnection, role: sql.Identifier) -> None:

@@ -35,7 +35,8 @@ class Redis:
     """The deployments' Valkeys of one home."""
 
     def __init__(self, home: Path, supervisor: Supervisor, keys: Path, binary: Path) -> None:
-        self._home = home
+        # As the kernel names it, for its names are compared.
+        self._home = home.resolve()
         self._supervisor = supervisor
         self._keys = keys
         self._binary = binary

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 YOUNG = 10.0
 """Seconds in which one that was just started may not be listening yet."""
+CHANCES = 2
+"""On a machine that is busy beyond measure it may miss one; a restart would make that no better."""
 REWRITE = 120.0
 """Seconds that writing a whole memory to disk may take."""
 TICK = 0.05
@@ -118,13 +120,16 @@ class Revival:
         return await asyncio.to_thread(salvage.says_damaged, program.log, self._log_end)
 
     async def _reached(self, pid: int) -> Shown | None:
-        """What it shows, once it had the time to listen; None if it is gone."""
+        """What it shows, once it had the time to listen and more than one chance to answer; None if it is gone."""
+        chances = CHANCES
         while True:
             shown = await look(self._socket, self._password)
-            if not shown.trouble or await asyncio.to_thread(durable.listens, self._socket):
+            if await asyncio.to_thread(durable.listens, self._socket):
+                chances = chances - 1 if self._socket.exists() else 0
+            if not shown.trouble or not chances:
                 return shown
             try:
-                if durable.age(pid) > YOUNG:
+                if durable.age(pid) > YOUNG and chances == CHANCES:
                     return shown
             except OSError:
                 return None
@@ -191,10 +196,10 @@ class Revival:
         durable.opened(self._data)
 
     def _moved(self, stands: durable.Footing | None, owner: str, credentials: str) -> Path | None:
-        if stands is not None and stands.stands_in:
-            place = Path(stands.stands_in)
-            # Before it has become Valkey, a process stands wherever its launcher does.
-            return place if place != self._data and (place / durable.DIRECTORY).is_dir() else None
+        # Before it has become Valkey, a process stands wherever its launcher does.
+        place = Path(stands.stands_in) if stands is not None and stands.stands_in else None
+        if place is not None and place != self._data and (place / durable.DIRECTORY).is_dir():
+            return place
         for note in self._data.parent.glob(f"*/{credentials}"):
             try:
                 if json.loads(note.read_text())["owner"] == owner:

@@ -167,6 +167,39 @@ async def test_a_renamed_database_comes_back_from_under_those_who_use_it(
     assert await seen(postgres, wish) == {}
 
 
+async def test_sessions_that_can_do_nothing_any_more_are_ended(
+    postgres: Postgres, wish: Wish, postgres_server: Server
+) -> None:
+    """A role that is dropped leaves them; one of the same name does not give them back what they were."""
+    role = sql.Identifier(name_of(wish))
+    injury = INJURIES["role dropped"]
+    with psycopg.connect(postgres.uri(wish), autocommit=True) as held:
+        for database, statements in ((name_of(wish), injury.inside), ("postgres", injury.outside)):
+            with psycopg.connect(postgres_server.dsn(database), autocommit=True) as admin:
+                for statement in statements:
+                    admin.execute(sql.SQL(statement).format(role))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            held.execute("select * from kept")
+        await postgres.provision(wish)
+        with pytest.raises(psycopg.OperationalError):
+            held.execute("select 1")
+
+
+async def test_sessions_begun_to_read_only_are_ended(
+    postgres: Postgres, wish: Wish, postgres_admin_dsn: str
+) -> None:
+    role = sql.Identifier(name_of(wish))
+    with psycopg.connect(postgres_admin_dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("alter role {} set default_transaction_read_only = on").format(role))
+    with psycopg.connect(postgres.uri(wish), autocommit=True) as held:
+        await postgres.provision(wish)
+        with pytest.raises(psycopg.OperationalError):
+            held.execute("select 1")
+    with psycopg.connect(postgres.uri(wish), autocommit=True) as kept:
+        await postgres.provision(wish)
+        kept.execute("select 1")
+
+
 async def test_both_gone_are_made_anew(postgres: Postgres, wish: Wish) -> None:
     await postgres.remove(wish)
     assert await seen(postgres, wish) == {Field.DATABASE: MISSING, Field.ROLE: MISSING}
