@@ -12,12 +12,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import structlog
-from psycopg import AsyncConnection, errors, sql
+from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataplane.flavours import flavour
-from dataplane.local import catalog, contents, scram
-from dataplane.local.catalog import READ_ONLY, SPARE, Database, Role, Shown, chosen, limit
+from dataplane.local import catalog, contents, scram, stated
+from dataplane.local.catalog import SPARE, Role, chosen, limit
 from dataplane.local.kept import Kept
 from sealing import Keyring
 from workflows import names
@@ -27,12 +27,6 @@ from workflows.shapes import Resource, ResourceKind, Wish
 from workflows.surveys import Seen
 
 log = structlog.get_logger()
-
-READ_ONLY_SETTING = sql.SQL(READ_ONLY.partition("=")[0])
-ROLE = sql.SQL(
-    "{verb} role {role} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
-    " connection limit {limit} valid until 'infinity'"
-)
 
 
 class Postgres:
@@ -51,18 +45,13 @@ class Postgres:
             # A step that is retried may overlap its own ghost.
             await connection.execute("select pg_advisory_lock(hashtext(%s))", [name])
             there = await catalog.one(connection, name, id_)
-            await self._provision_role(connection, chosen(there.roles, name, id_), name, wish)
-            database = chosen(there.databases, name, id_)
+            role, database = chosen(there.roles, name, id_), chosen(there.databases, name, id_)
             if database is None and there.roles:
                 log.warning("the deployment's database was gone: made anew, and empty", database=name)
-            await self._provision_database(connection, database, name)
-            for kind in ("role", "database"):
-                await connection.execute(
-                    sql.SQL("comment on {} {} is {}").format(
-                        sql.SQL(kind), sql.Identifier(name), sql.Literal(catalog.comment(id_))
-                    )
-                )
-            await _end_sessions(connection, name, all_of_them=_read_only(there))
+            await stated.role(connection, role, name, self._password(wish), limit=limit(wish))
+            await stated.database(connection, database, name)
+            await stated.comments(connection, name, id_)
+            await stated.sessions(connection, there, name)
             # Still under the lock: of two at once, one would find the extension half made.
             async with self._connection(name) as inside:
                 seen = await contents.overview(inside)
@@ -75,13 +64,7 @@ class Postgres:
         name = names.database(wish.name, wish.deployment_id)
         async with self._connection() as connection:
             there = await catalog.one(connection, name, wish.deployment_id)
-            for database in there.databases:
-                called = sql.Identifier(database.name)
-                if database.template and not database.half_dropped:
-                    await connection.execute(sql.SQL("alter database {} is_template false").format(called))
-                await connection.execute(sql.SQL("drop database if exists {} with (force)").format(called))
-            for role in there.roles:
-                await _drop(connection, sql.Identifier(role.name))
+            await stated.gone(connection, there)
 
     async def observe(self, wish: Wish) -> list[Resource]:
         """Which of the two exist, under whatever name."""
@@ -151,70 +134,6 @@ class Postgres:
     def _password(self, wish: Wish) -> str:
         return Keyring.load(self._keys).open_map(wish.credentials, str(wish.deployment_id))["postgres"]
 
-    async def _provision_role(
-        self, connection: AsyncConnection, known: Role | None, name: str, wish: Wish
-    ) -> None:
-        role = sql.Identifier(name)
-        if known is not None and known.name != name:
-            await connection.execute(
-                sql.SQL("alter role {} rename to {}").format(sql.Identifier(known.name), role)
-            )
-        verb = sql.SQL("create" if known is None else "alter")
-        await connection.execute(ROLE.format(verb=verb, role=role, limit=sql.Literal(limit(wish))))
-        password = self._password(wish)
-        if known is None or not await asyncio.to_thread(scram.proves, known.verifier, password):
-            verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
-            await connection.execute(
-                sql.SQL("alter role {} password {}").format(role, sql.Literal(verifier.decode()))
-            )
-        if known is None:
-            return
-        if READ_ONLY in known.settings:
-            await connection.execute(sql.SQL("alter role {} reset {}").format(role, READ_ONLY_SETTING))
-        rows = await connection.execute(
-            "select m.roleid::regrole::text, m.grantor::regrole::text from pg_auth_members m"
-            " where m.member = %s::regrole",
-            [role.as_string(connection)],
-        )
-        for group, grantor in await rows.fetchall():
-            await connection.execute(
-                f"revoke {group} from {role.as_string(connection)} granted by {grantor} cascade".encode()
-            )
-
-    async def _provision_database(
-        self, connection: AsyncConnection, known: Database | None, name: str
-    ) -> None:
-        database = sql.Identifier(name)
-        if known is not None and known.half_dropped:
-            log.warning("the deployment's database was half dropped: made anew, and empty", database=name)
-            await connection.execute(sql.SQL("drop database {}").format(sql.Identifier(known.name)))
-            known = None
-        if known is not None and known.name != name:
-            await self._rename(connection, sql.Identifier(known.name), known.name, database)
-        if known is None:
-            await connection.execute(sql.SQL("create database {0} owner {0}").format(database))
-        for statement in (
-            "alter database {0} owner to {0}",
-            "alter database {0} allow_connections true connection limit -1 is_template false",
-            "revoke all on database {0} from public",
-            "grant all on database {0} to {0}",
-            *(["alter database {0} reset {1}"] if known and READ_ONLY in known.settings else []),
-        ):
-            await connection.execute(sql.SQL(statement).format(database, READ_ONLY_SETTING))
-
-    async def _rename(
-        self, connection: AsyncConnection, old: sql.Identifier, called: str, new: sql.Identifier
-    ) -> None:
-        """Only a database that nobody is in can be renamed, and servers come back within moments."""
-        await connection.execute(sql.SQL("alter database {} allow_connections false").format(old))
-        await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = %s and pid <> pg_backend_pid()",
-            [called],
-        )
-        # Waits up to five seconds for those to be gone.
-        await connection.execute(sql.SQL("alter database {} rename to {}").format(old, new))
-
     async def _check_budget(self, connection: AsyncConnection, wish: Wish) -> None:
         wanted = 2 * wish.replicas * flavour(wish.flavour).connections
         row = await _one(
@@ -257,33 +176,6 @@ def database_uri(admin_dsn: str, name: str, password: str) -> str:
 async def _one(connection: AsyncConnection, query: str, *values: object) -> int | None:
     row = await (await connection.execute(query.encode(), values)).fetchone()
     return int(row[0]) if row else None
-
-
-async def _end_sessions(connection: AsyncConnection, name: str, *, all_of_them: bool) -> None:
-    """Those of a role that was dropped may do nothing any more, also once there is another of its name; those
-    that were begun to read only would go on so."""
-    await connection.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity a where datname = %s"
-        " and backend_type = 'client backend' and pid <> pg_backend_pid()"
-        " and (%s and usename = %s or not exists (select from pg_roles where oid = a.usesysid))",
-        [name, all_of_them, name],
-    )
-
-
-def _read_only(shown: Shown) -> bool:
-    things: list[Role | Database] = [*shown.roles, *shown.databases]
-    return any(READ_ONLY in thing.settings for thing in things)
-
-
-async def _drop(connection: AsyncConnection, role: sql.Identifier) -> None:
-    drop = sql.SQL("drop role if exists {}").format(role)
-    try:
-        await connection.execute(drop)
-    except errors.DependentObjectsStillExist:
-        # Somebody gave it something beside its own database. What it owns is not ours to take away.
-        await connection.execute(sql.SQL("reassign owned by {} to current_user").format(role))
-        await connection.execute(sql.SQL("drop owned by {}").format(role))
-        await connection.execute(drop)
 
 
 def _password(role: Role, password: str) -> str:

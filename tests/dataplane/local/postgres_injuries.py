@@ -35,6 +35,9 @@ INJURIES = {
     ),
     "role renamed": Injury(("alter role {0} rename to gy_test_renamed",), sees="renamed to gy_test_renamed"),
     "role reads only": Injury(("alter role {0} set default_transaction_read_only = on",), sees="read-only"),
+    "role reads only there": Injury(
+        ("alter role {0} in database {0} set default_transaction_read_only = on",), sees="read-only"
+    ),
     "role dropped": Injury(
         ("alter database {0} owner to current_user", "revoke all on database {0} from {0}", "drop role {0}"),
         ("reassign owned by {0} to current_user", "drop owned by {0}"),
