@@ -1,40 +1,20 @@
 """`langgraph.json` in all the ways it can be wrong, or right but not for this plane."""
 
 import json
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.dataplane.images.makes import (
+    MINOR,
+    Make,
+    named,
+    refused_at_once,
+    with_config,
+    with_text,
+)
 from workflows.causes import Code, Refused
 from workflows.shapes import Flavour
-
-Make = Callable[[Any], Any]
-
-MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
-GRAPHS = {"agent": "./agent.py:graph"}
-
-
-def with_config(**config: Any) -> Make:
-    return lambda project: project(config)
-
-
-def with_text(text: str | bytes) -> Make:
-    return lambda project: project(**{"langgraph.json": text})
-
-
-def with_files(config: dict[str, Any] | None = None, **files: str) -> Make:
-    return lambda project: project(config, **{name.replace("__", "/"): text for name, text in files.items()})
-
-
-def named(config: dict[str, Any] | None, files: dict[str, str]) -> Make:
-    return lambda project: project(config, **files)
-
-
-def agent(text: str) -> Make:
-    return named(None, {"agent.py": text})
-
 
 CASES: dict[str, tuple[Make, Code, str]] = {
     "no config": (lambda project: {"agent.py": "graph = 1"}, Code.CONFIG_MISSING, "no 'langgraph.json'"),
@@ -51,69 +31,6 @@ CASES: dict[str, tuple[Make, Code, str]] = {
     "too large": (with_text(" " * (2 << 20) + "{}"), Code.CONFIG_INVALID, "too large"),
     "no graphs": (with_config(graphs={}), Code.CONFIG_INVALID, "No graphs found"),
     "no dependencies": (with_config(dependencies=[]), Code.CONFIG_INVALID, "No dependencies found"),
-    "graphs as a list": (
-        with_config(graphs=["./agent.py:graph"]),
-        Code.CONFIG_INVALID,
-        "'graphs' must be an object",
-    ),
-    "graph as a number": (
-        with_config(graphs={"agent": 7}),
-        Code.CONFIG_INVALID,
-        "graph 'agent' must be text",
-    ),
-    "graph without path": (
-        with_config(graphs={"agent": {"description": "x"}}),
-        Code.CONFIG_INVALID,
-        "'path'",
-    ),
-    "graph without name": (
-        with_config(graphs={"agent": "./agent.py"}),
-        Code.CONFIG_INVALID,
-        "'./agent.py' is not",
-    ),
-    "graph name with spaces": (
-        with_config(graphs={"agent": "./agent.py:my graph"}),
-        Code.CONFIG_INVALID,
-        "'my graph' is not a Python name",
-    ),
-    "graph file missing": (
-        with_config(graphs={"agent": "./agnt.py:graph"}),
-        Code.GRAPH_MISSING,
-        "'./agnt.py' is not in the archive. Did you mean 'agent.py'",
-    ),
-    "graph outside": (with_config(graphs={"agent": "../a.py:graph"}), Code.GRAPH_MISSING, "leads out"),
-    "graph absolute": (with_config(graphs={"agent": "/etc/passwd:graph"}), Code.GRAPH_MISSING, "leads out"),
-    "graph without ./": (
-        with_config(graphs={"agent": "agent.py:graph"}),
-        Code.GRAPH_MISSING,
-        "taken for a module. Write './agent.py'",
-    ),
-    "graph in a text file": (
-        named({"graphs": {"agent": "./notes.txt:graph"}}, {"notes.txt": "x"}),
-        Code.GRAPH_MISSING,
-        "not a Python file",
-    ),
-    "graph name missing": (
-        agent("def grpah():\n    pass\n"),
-        Code.GRAPH_MISSING,
-        "'agent.py' defines no 'graph'. Did you mean \"grpah\"",
-    ),
-    "graph file empty": (agent(""), Code.GRAPH_MISSING, "defines no 'graph'"),
-    "graph file broken": (
-        named({"python_version": MINOR}, {"agent.py": "def graph(:\n"}),
-        Code.IMPORT_FAILED,
-        f"'agent.py' is not valid Python {MINOR}: line 1",
-    ),
-    "JavaScript graph": (
-        named({"graphs": {"agent": "./agent.ts:graph"}, "node_version": "20"}, {"agent.ts": "x"}),
-        Code.NOT_ON_THIS_PLANE,
-        "JavaScript",
-    ),
-    "JavaScript beside Python": (
-        named({"graphs": {**GRAPHS, "js": "./x.mjs:graph"}}, {"x.mjs": "x"}),
-        Code.NOT_ON_THIS_PLANE,
-        "graph 'js'",
-    ),
     "node_version": (with_config(node_version="20"), Code.NOT_ON_THIS_PLANE, "node_version"),
     "node_version too old": (with_config(node_version="12"), Code.CONFIG_INVALID, "12 is not supported"),
     "dockerfile_lines": (
@@ -218,78 +135,6 @@ CASES: dict[str, tuple[Make, Code, str]] = {
         Code.CONFIG_INVALID,
         "line 2 of the file '.env'",
     ),
-    "dependency missing": (
-        with_config(dependencies=["./lib"]),
-        Code.DEPENDENCY_MISSING,
-        "the directory './lib' is not in the archive",
-    ),
-    "dependency outside": (
-        with_config(dependencies=["../lib"]),
-        Code.DEPENDENCY_MISSING,
-        "'../lib' leads out",
-    ),
-    "dependency is a file": (with_config(dependencies=["./agent.py"]), Code.DEPENDENCY_MISSING, "is a file"),
-    "dependency without dot": (
-        named({"dependencies": ["lib/x"]}, {"lib/x/a.py": ""}),
-        Code.CONFIG_INVALID,
-        "write './lib/x'",
-    ),
-    "dependency an option": (
-        with_config(dependencies=[".", "--pre"]),
-        Code.CONFIG_INVALID,
-        "'--pre' is neither",
-    ),
-    "dependency with credentials": (
-        with_config(dependencies=[".", "x @ git+https://me:hush@example.org/x"]),
-        Code.CONFIG_INVALID,
-        "credentials",
-    ),
-    "dependency a file of mine": (
-        with_config(dependencies=[".", "x @ file:///home/me/x"]),
-        Code.DEPENDENCY_MISSING,
-        "'x' names a file",
-    ),
-    "dependency as a number": (
-        with_config(dependencies=[1]),
-        Code.CONFIG_INVALID,
-        "every entry of 'dependencies'",
-    ),
-    "extras of nothing": (with_config(dependencies=[".[dev]"]), Code.DEPENDENCY_MISSING, "asks for extras"),
-    "requirements include": (
-        named(None, {"requirements.txt": "-r more.txt\n"}),
-        Code.DEPENDENCY_MISSING,
-        "'requirements.txt' includes 'more.txt'",
-    ),
-    "requirements include outside": (
-        named(None, {"requirements.txt": "-r /etc/passwd\n"}),
-        Code.DEPENDENCY_MISSING,
-        "includes '/etc/passwd'",
-    ),
-    "requirements with credentials": (
-        named(None, {"requirements.txt": "--index-url https://me:hush@example.org/simple\n"}),
-        Code.CONFIG_INVALID,
-        "'requirements.txt' holds an address with credentials",
-    ),
-    "pyproject broken": (
-        named(None, {"pyproject.toml": "[project\n"}),
-        Code.CONFIG_INVALID,
-        "'pyproject.toml' is not",
-    ),
-    "another server": (
-        named(None, {"requirements.txt": "langgraph-api>=0.12\n"}),
-        Code.NOT_ON_THIS_PLANE,
-        "requirements.txt asks for 'langgraph-api>=0.12'",
-    ),
-    "hides the server": (
-        named(None, {"langgraph/__init__.py": ""}),
-        Code.CONFIG_INVALID,
-        "'langgraph' in '.' has the name of a package the server needs",
-    ),
-    "needs another Python": (
-        named(None, {"pyproject.toml": '[project]\nname="a"\nversion="1"\nrequires-python=">=3.50"\n'}),
-        Code.PYTHON_UNAVAILABLE,
-        "needs Python >=3.50",
-    ),
 }
 
 
@@ -297,13 +142,7 @@ CASES: dict[str, tuple[Make, Code, str]] = {
 async def test_refuses_before_anything_is_built(
     yard: Any, project: Any, make: Make, code: Code, says: str
 ) -> None:
-    with pytest.raises(Refused) as refused:
-        await yard.images.preflight(yard.wish(make(project)))
-    cause = refused.value.cause
-    assert (cause.code, any(part in str(cause) for part in says.split("|"))) == (code, True), str(cause)
-    assert cause.fix
-    assert "hush" not in str(cause)
-    assert yard.left() == []
+    await refused_at_once(yard, make(project), code, says)
 
 
 @pytest.mark.parametrize("command", ["install_command", "build_command"])
@@ -311,40 +150,6 @@ async def test_refuses_commands(yard: Any, project: Any, command: str) -> None:
     with pytest.raises(Refused, match=command) as refused:
         await yard.images.preflight(yard.wish(project(), **{command: "npm ci"}))
     assert refused.value.cause.code == Code.NOT_ON_THIS_PLANE
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "from other import *\n",
-        "from other import graph\n",
-        "import other as graph\n",
-        "graph: object = 1\n",
-        "if True:\n    graph = 1\nelse:\n    graph = 2\n",
-        "try:\n    import x\nexcept ImportError as graph:\n    pass\n",
-        "a, (graph, *b) = 1, (2,)\n",
-        "async def graph(): ...\n",
-        "class graph: ...\n",
-        "print(graph := 1)\n",
-        "with open('x') as graph:\n    pass\n",
-        "for graph in []:\n    pass\n",
-        "globals()['graph'] = 1\n",
-        "def __getattr__(name): ...\n",
-        "def fill():\n    global graph\n    graph = 1\nfill()\n",
-        "import sys\nsetattr(sys.modules[__name__], 'graph', 1)\n",
-    ],
-)
-async def test_believes_what_it_cannot_know(yard: Any, project: Any, text: str) -> None:
-    assert (await yard.images.preflight(yard.wish(project(**{"agent.py": text})))).graphs == ["agent"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["def f():\n    graph = 1\n", "class A:\n    graph = 1\n", "print('graph')\n", "x = lambda graph: 1\n"],
-)
-async def test_is_not_fooled_by_names_elsewhere(yard: Any, project: Any, text: str) -> None:
-    with pytest.raises(Refused, match="defines no 'graph'"):
-        await yard.images.preflight(yard.wish(project(**{"agent.py": text})))
 
 
 @pytest.mark.parametrize(
