@@ -164,10 +164,13 @@ async def in_temporal(stack: Stack, deployments: Sequence[str]) -> list[str]:
 
 
 async def without_drift(yard: Yard, deployments: Sequence[str]) -> list[str]:
-    """What the control plane itself still holds against them."""
+    """What the control plane itself still holds against them, and what nobody owns."""
     wrong = []
     for one in deployments:
         told = await yard.call("GET", f"/v2/deployments/{one}/drift")
         if told["state"] != "steady" or told["open"]:
-            wrong.append(f"{one} is {told['state']}: {told['open']}")
-    return wrong
+            seen = [difference["sentence"] for difference in told["open"]]
+            wrong.append(f"{one} is {told['state']} ({told['why']}): {seen}")
+    plane = await yard.call("GET", "/v2/listeners/local/drift")
+    wrong += [f"orphan: {one['kind']} {one['name']}" for one in plane["orphans"]]
+    return wrong if plane["status"] == "online" else [*wrong, f"the plane is {plane['status']}"]

@@ -71,11 +71,11 @@ async def test_a_storm_loses_nothing(fresh_stack: Stack, told: list[str]) -> Non
         wrong = await reckoning.eventually(lambda: reckoning.on_the_machine(stack, ids))
         watching.cancel()
         accounts = [await reckoning.accounted(developer) for developer in developers]
+        told += _table(developers, accounts)
         wrong += await reckoning.eventually(lambda: reckoning.in_temporal(stack, ids))
         wrong += await reckoning.eventually(lambda: reckoning.without_drift(yard, ids))
         if any(left := (await what_exists(stack, leaving.id)).values()):
             wrong.append(f"of what was deleted there is left: {left}")
-        told += _table(developers, accounts)
         wrong += [
             f"storm-{developer.index}: {said}"
             for developer, account in zip(developers, accounts, strict=True)
