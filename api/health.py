@@ -9,13 +9,12 @@ from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from api import census
 from api.needs import House
 from api.parts import Parts
 from api.problems import database_away
 from api.shapes import Shape
-from records import deployment, revision
 from records.migrations import newest
-from workflows.shapes import DeploymentStatus
 
 router = APIRouter(tags=["health"])
 PATIENCE = 3.0
@@ -59,21 +58,19 @@ async def ready(house: House, response: Response) -> Readiness:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(house: House) -> Response:
-    """Requests, uploads and failed nudges of this process; deployments and open revisions on record."""
+    """Requests, uploads and failed nudges of this process; deployments, open revisions, planes and drift on
+    record."""
     meters = house.meters
     try:
         async with asyncio.timeout(PATIENCE), house.sessions() as session:
-            deployments, revisions = await deployment.counts(session), await revision.counts(session)
+            counted = await census.take(session)
     except Exception as error:
         if not (database_away(error) or isinstance(error, TimeoutError)):
             raise
         meters.database_up.set(0)
     else:
         meters.database_up.set(1)
-        for status in DeploymentStatus:
-            meters.deployments.labels(status).set(deployments.get(status, 0))
-        for open_status in revision.OPEN:
-            meters.revisions.labels(open_status).set(revisions.get(open_status, 0))
+        census.show(counted, meters)
     return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -22,13 +22,14 @@ from sealing import Keyring, Unsealable
 from workflows.lines import TOKEN_HEADER, Line, Lines, Taken
 
 
-def _plane(house: House, token: Annotated[str, Header(alias=TOKEN_HEADER)] = "") -> None:
+def plane_only(house: House, token: Annotated[str, Header(alias=TOKEN_HEADER)] = "") -> None:
+    """Let nobody in but a data plane."""
     expected = house.settings.plane_token.get_secret_value()
     if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
         raise Unauthenticated(f"This door is for data planes; {TOKEN_HEADER} is missing or wrong.")
 
 
-router = APIRouter(prefix="/internal/v1", dependencies=[Depends(_plane)])
+router = APIRouter(prefix="/internal/v1", dependencies=[Depends(plane_only)])
 
 
 @router.post("/lines")

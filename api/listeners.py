@@ -1,5 +1,5 @@
 """/v2/listeners: the data planes of a workspace that live in clusters. Read only: this installation's own
-plane is no listener, and it cannot be told about others yet."""
+plane is no listener, and it cannot be told about others yet. How planes stand to the records is in `planes`."""
 
 from typing import Any
 from uuid import UUID

@@ -19,15 +19,18 @@ import telemetry
 import temporal
 from api import (
     deployments,
+    drift,
     events,
     health,
     integrations,
     internal,
     listeners,
     logs,
+    planes,
     problems,
     registry,
     revisions,
+    surveys,
     uploads,
 )
 from api.limit import Limit
@@ -35,6 +38,7 @@ from api.meters import Meters
 from api.nudge import Nudger
 from api.parts import Parts
 from api.shapes import Refusal
+from api.silence import Silence
 from api.storage import Storage
 from api.tickets import Tickets
 from api.tidy import keep_tidy
@@ -44,6 +48,8 @@ from sealing import Keyring
 from settings import Settings
 
 LARGEST_BODY = 4 << 20
+LARGEST_SURVEY = 64 << 20
+"""Hundreds of deployments on a page, each maybe with the last lines of dead processes."""
 PATIENCE = 4.0
 """Seconds for one statement: whoever asks hears within a few that the records do not answer."""
 PUBLIC = (
@@ -53,7 +59,9 @@ PUBLIC = (
     registry.router,
     events.router,
     logs.router,
+    drift.router,
     listeners.router,
+    planes.router,
     integrations.router,
 )
 TAGS = [
@@ -63,6 +71,7 @@ TAGS = [
     {"name": "registry", "description": "Images that were built elsewhere."},
     {"name": "events", "description": "The timeline of a deployment, to read or to follow."},
     {"name": "logs", "description": "What builds and servers wrote."},
+    {"name": "drift", "description": "What is not as the records say, and what is done about it."},
     {"name": "listeners", "description": "Data planes in other clusters."},
     {"name": "integrations", "description": "Code hosts."},
     {"name": "health", "description": "For machines that watch this one."},
@@ -98,14 +107,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.closing = closing
     problems.install(app)
-    app.add_middleware(Limit, most=LARGEST_BODY, spared=uploads.PLACE)
+    app.add_middleware(Limit, most=LARGEST_BODY, spared=uploads.PLACE, wider={surveys.PLACE: LARGEST_SURVEY})
     app.add_middleware(Traffic, meters=meters)
     for router in PUBLIC:
         app.include_router(router)
         app.include_router(router, prefix="/api-host", include_in_schema=False)
     app.include_router(health.router)
     app.include_router(health.router, prefix="/api-host", include_in_schema=False)
-    app.include_router(internal.router, include_in_schema=False)
+    for router in (internal.router, surveys.router):
+        app.include_router(router, include_in_schema=False)
     return app
 
 
@@ -156,7 +166,10 @@ async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> 
     storage.prepare()
     nudger = Nudger(lambda: temporal.connect(settings), meters)
     nudger.start()
-    tidying = asyncio.create_task(keep_tidy(folder, made), name="tidy archives")
+    beside = [
+        asyncio.create_task(keep_tidy(folder, made), name="tidy archives"),
+        asyncio.create_task(Silence(made).keep_listening(), name="mark silent planes"),
+    ]
     try:
         yield Parts(
             settings=settings,
@@ -171,9 +184,10 @@ async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> 
         )
     finally:
         closing.set()
-        tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tidying
+        for task in beside:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await nudger.stop()
         await engine.dispose()
 

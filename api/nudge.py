@@ -1,7 +1,7 @@
-"""Telling a deployment's workflow to look at its record again.
+"""Telling a deployment's workflow to look again: at its record, or at its plane.
 
-The record is the wish and is committed before; a nudge carries nothing. So it may fail: the caller's answer
-does not depend on Temporal, and the sweep finds what nobody was told about.
+The record is the wish and is committed before; a nudge carries nothing but who noticed something, and when. So
+it may fail: the caller's answer does not depend on Temporal, and the sweep finds what nobody was told about.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from api.meters import Meters
 from workflows import names
+from workflows.accounts import Notice
 from workflows.shapes import Entity
 
 PATIENCE = timedelta(seconds=2)
@@ -55,26 +56,43 @@ class Nudger:
         self._meters.temporal_up.set(healthy)
         return healthy
 
-    async def look(self, deployment_id: UUID, *, plane: str, workspace: str, name: str) -> None:
-        """Signal the deployment's workflow, and start it if it does not run. Never raises."""
+    async def look(self, deployment_id: UUID, *, plane: str, workspace: str, name: str) -> bool:
+        """Have the deployment's workflow look at its record; it is started if it does not run. Never raises;
+        whether it was told."""
+        return await self._tell(Entity(deployment_id=deployment_id, plane=plane), workspace, name, "look", [])
+
+    async def inspect(
+        self, deployment_id: UUID, notice: Notice, *, plane: str, workspace: str, name: str
+    ) -> bool:
+        """Likewise, have it look at its plane."""
+        entity = Entity(deployment_id=deployment_id, plane=plane)
+        return await self._tell(entity, workspace, name, "inspect", [notice])
+
+    async def _tell(
+        self, entity: Entity, workspace: str, name: str, signal: str, arguments: list[Notice]
+    ) -> bool:
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                await self._signal(deployment_id, plane, workspace, name)
+                await self._signal(entity, workspace, name, signal, arguments)
         except Exception as error:
             self._meters.nudges_failed.inc()
-            log.warning(
-                "nudge failed", deployment=str(deployment_id), error=f"{type(error).__name__}: {error}"
-            )
+            told = f"{type(error).__name__}: {error}"
+            log.warning("nudge failed", deployment=str(entity.deployment_id), signal=signal, error=told)
+            return False
+        return True
 
-    async def _signal(self, deployment_id: UUID, plane: str, workspace: str, name: str) -> None:
+    async def _signal(
+        self, entity: Entity, workspace: str, name: str, signal: str, arguments: list[Notice]
+    ) -> None:
         if self._client is None:
             raise ConnectionError("Temporal has not been reached yet")
         await self._client.start_workflow(
             "Deployment",
-            Entity(deployment_id=deployment_id, plane=plane),
-            id=names.deployment_workflow(deployment_id),
+            entity,
+            id=names.deployment_workflow(entity.deployment_id),
             task_queue=names.CONTROL,
-            start_signal="look",
+            start_signal=signal,
+            start_signal_args=arguments,
             static_summary=f"{workspace}/{name}",
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(names.TENANT, workspace), SearchAttributePair(names.NAME, name)]

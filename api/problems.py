@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 log = structlog.get_logger()
 
 AWAY = "The database behind this API is away. Try again in a few seconds."
+AWAY_TEMPORAL = "Temporal is away, so nobody can be asked now. Try again in a few seconds."
 BROKEN = "Something went wrong in here and is in the api's log; nothing you sent is to blame."
 
 

@@ -103,6 +103,28 @@ async def recent(session: AsyncSession, deployment_id: UUID, limit: int = 20, of
     return list(await session.scalars(query.order_by(Drift.id.desc()).limit(limit).offset(offset)))
 
 
+async def closed(session: AsyncSession, deployment_id: UUID, limit: int = 20, offset: int = 0) -> list[Drift]:
+    """What differed and does not any more, newest first."""
+    query = select(Drift).where(Drift.deployment_id == deployment_id, Drift.closed_at.is_not(None))
+    return list(await session.scalars(query.order_by(Drift.id.desc()).limit(limit).offset(offset)))
+
+
+async def differing(
+    session: AsyncSession, plane: str, workspace_id: UUID, limit: int = 100
+) -> list[tuple[Deployment, int]]:
+    """Deployments of a workspace on that plane that differ now, and in how many ways; the longest first."""
+    query = (
+        select(Deployment, func.count(Drift.id))
+        .join(Drift, (Drift.deployment_id == Deployment.id) & Drift.closed_at.is_(None))
+        .where(Deployment.plane == plane, Deployment.workspace_id == workspace_id)
+        .where(Deployment.deleted_at.is_(None))
+        .group_by(Deployment.id)
+        .order_by(func.min(Drift.id))
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in await session.execute(query)]
+
+
 async def score(
     session: AsyncSession,
     since: datetime,

@@ -24,6 +24,17 @@ async def get(session: AsyncSession, workspace_id: UUID) -> Workspace | None:
     return await session.get(Workspace, workspace_id)
 
 
+async def first(session: AsyncSession) -> Workspace | None:
+    """The one that this installation began with: its owner's."""
+    return await session.scalar(select(Workspace).order_by(Workspace.created_at, Workspace.id).limit(1))
+
+
+async def names(session: AsyncSession, ids: set[UUID]) -> dict[UUID, str]:
+    """What these are called."""
+    query = select(Workspace.id, Workspace.name).where(Workspace.id.in_(ids))
+    return {row.id: row.name for row in await session.execute(query)}
+
+
 async def named(session: AsyncSession, name: str) -> Workspace:
     """The workspace of that name, made when there is none."""
     await session.execute(insert(Workspace).values(name=name).on_conflict_do_nothing(index_elements=["name"]))

@@ -48,3 +48,10 @@ class Beat(BaseModel):
     plane: str
     kind: str = "local"
     version: str = ""
+
+
+class Tidings(BaseModel):
+    """What came of a whole pass over a plane."""
+
+    plane: str
+    sentence: str
