@@ -122,18 +122,19 @@ class Revival:
     async def _reached(self, pid: int) -> Shown | None:
         """What it shows, once it had the time to listen and more than one chance to answer; None if it is gone."""
         chances = CHANCES
-        while True:
+        while chances:
             shown = await look(self._socket, self._password)
-            if await asyncio.to_thread(durable.listens, self._socket):
-                chances = chances - 1 if self._socket.exists() else 0
-            if not shown.trouble or not chances:
+            if not shown.trouble:
                 return shown
             try:
-                if durable.age(pid) > YOUNG and chances == CHANCES:
-                    return shown
+                if await asyncio.to_thread(durable.listens, self._socket):
+                    chances = chances - 1 if self._socket.exists() else 0
+                elif durable.age(pid) > YOUNG:
+                    chances = 0
             except OSError:
                 return None
             await asyncio.sleep(TICK)
+        return shown
 
     async def _settled(self, client: Client, shown: Shown) -> bool:
         """Have users, role, settings and persistence as wished; false if only a restart can."""

@@ -1,5 +1,7 @@
 """Against a verifier of which the password is known, and against what is none."""
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 
@@ -37,5 +39,7 @@ def test_only_its_own_password_is_proven(verifier: str) -> None:
         lambda verifier: verifier.rpartition(":")[0],
     ],
 )
-def test_what_is_no_verifier_of_ours_proves_nothing(verifier: str, spoil) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_verifier_of_ours_proves_nothing(
+    verifier: str, spoil: Callable[[str], str | None]
+) -> None:
     assert not proves(spoil(verifier), "pencil")
