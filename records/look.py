@@ -34,11 +34,18 @@ class Look:
         self._opened: list[Drift] = []
         known = [_stored(one, told) for one in told.differences]
         self._past = [one for one in known if one.past]
+        self._on_record: list[Difference] = []
+        """Past deaths that a row which is closed tells of: they explain nothing that is open."""
         self._present = {one.key: one for one in known if not one.past}
 
     async def enter(self, open_rows: Sequence[Drift]) -> list[Drift]:
         """Bring these rows, all that were open, to what was seen; the new ones."""
         rows = {row.key: row for row in open_rows}
+        self._on_record = [
+            one
+            for one in self._past
+            if any(row.closed_at is not None and row.tells_of(one) for row in await self._alike(one))
+        ]
         for key, row in rows.items():
             if (treatment := self._told.treated.get(key)) is not None:
                 row.treatment, row.treated_at = treatment, self._told.at
@@ -115,7 +122,8 @@ class Look:
 
     def _close(self, row: Drift) -> None:
         at = self._told.at
-        death = next((one for one in self._past if row.tells_of(one, over=at)), None)
+        fresh = [one for one in self._past if one not in self._on_record]
+        death = next((one for one in fresh if row.tells_of(one, over=at)), None)
         if death is not None:
             _learn(row, death)
         if row.treated_at is not None and at - row.treated_at <= TAKES_EFFECT:

@@ -53,9 +53,8 @@ class Chart:
         self.all = []
 
     async def now(self) -> dict[str, Any]:
-        found: dict[str, Any] = await self._patient.yard.call(
-            "GET", f"/v2/deployments/{self._patient.id}/drift"
-        )
+        path = f"/v2/deployments/{self._patient.id}/drift?limit=50"
+        found: dict[str, Any] = await self._patient.yard.call("GET", path)
         return found
 
     async def told(self, fields: Iterable[Field], seen: str, evidence: str, limit: float) -> Told:
@@ -79,6 +78,12 @@ class Chart:
         self.all = [one for one in _listed(await self.now()) if one.key not in self._known]
         return self.all
 
+    async def until_state(self, state: str, limit: float) -> None:
+        deadline = time.monotonic() + limit
+        while (now := await self.now())["state"] != state:
+            assert time.monotonic() < deadline, f"not {state} within {limit:.0f} s: {_short(now)}"
+            await asyncio.sleep(TICK)
+
     async def steady(self, limit: float) -> None:
         """Nothing differs, and nothing is being done about anything."""
         deadline = time.monotonic() + limit
@@ -92,7 +97,7 @@ class Chart:
 
 
 def _listed(now: dict[str, Any]) -> list[Told]:
-    found = {one.key: one for one in map(_read, [*now["recent"], *now["open"]])}
+    found = {one.key: one for one in map(_read, [*now["recent"]["resources"], *now["open"]])}
     return list(found.values())
 
 
@@ -116,4 +121,4 @@ def _moment(text: str) -> float:
 
 
 def _short(now: dict[str, Any]) -> dict[str, Any]:
-    return {**now, "recent": [_read(one).sentence for one in now["recent"][:3]]}
+    return {**now, "recent": [_read(one).sentence for one in now["recent"]["resources"][:3]]}

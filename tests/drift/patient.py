@@ -194,6 +194,10 @@ class Patient:
         item = await self.client.store.get_item(["drift", self.short], "kept")
         return values.get("result"), item["value"]["text"]
 
+    async def choose(self, policy: str) -> None:
+        """What is to be done about drift."""
+        await self.yard.call("PATCH", f"/v2/deployments/{self.id}/drift", {"policy": policy})
+
     async def dismiss(self) -> None:
         """Take away what its injury left behind, and have what was tried forgotten."""
         while self.undo:

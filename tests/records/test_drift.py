@@ -234,6 +234,17 @@ async def test_what_was_only_seen_coming_back_is_explained_afterwards(
     assert (row.outcome, row.treatment, row.code) == (Outcome.REPAIRED, "await", Code.OUT_OF_MEMORY)
 
 
+async def test_a_death_on_record_explains_nothing_that_came_later(session: AsyncSession, wish: Wish) -> None:
+    death = a_death(wish, at(0))
+    await drift.account(session, an_account(wish, 1, death))
+    await drift.account(session, an_account(wish, 20, death, a_difference(wish, seen="suspended")))
+    await drift.account(session, an_account(wish, 21, death, treated={"process " + death.name: "wake"}))
+    died, suspended = await rows(session, wish)
+    assert (died.past, died.since) == (True, at(0))
+    assert (suspended.past, suspended.since, suspended.treatment) == (False, None, "wake")
+    assert suspended.outcome is Outcome.REPAIRED
+
+
 async def test_a_loop_of_crashes_is_one_difference_and_its_deaths(session: AsyncSession, wish: Wish) -> None:
     await drift.account(session, an_account(wish, 0, a_difference(wish, seen="backoff", since=at(-1))))
     deaths = [a_death(wish, at(2 * many - 1)) for many in range(4)]

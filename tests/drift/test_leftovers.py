@@ -1,0 +1,84 @@
+"""What looks like ours and is on no record is listed, never touched before its time, and never if it holds data
+or somebody else made it, unless somebody asks."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.drift import agent, leftovers
+from tests.drift.conftest import Line, Ward
+from tests.drift.leftovers import Ghost
+from tests.drift.patient import Patient
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+
+LIMIT = 40.0
+
+
+async def test_leftovers_are_listed_and_only_ours_and_empty_ones_go(ward: Ward, account: list[Line]) -> None:
+    hands = ward.next()
+    dead = await buried(hands)
+    unknown = Ghost("stranger", UUID("0badc0de" + uuid4().hex[8:]), hands)
+    try:
+        began = time.time()
+        ours = {await leave(dead): leave for leave in leftovers.EMPTY}
+        data = {await leave(dead): leave for leave in leftovers.FULL}
+        theirs = {await leave(unknown): leave for leave in (*leftovers.EMPTY, *leftovers.FULL)}
+        found = await until_listed(hands, {*ours, *data, *theirs})
+        account.append(Line("leftovers, twelve kinds", None, time.time() - began, "orphans", None))
+        assert {one["name"] for one in found.values() if one["holds_data"]} == {
+            name for name, leave in {**data, **theirs}.items() if leave in leftovers.FULL
+        }
+        await until_gone(hands, set(ours))
+        account.append(Line("leftovers of ours, empty", None, None, "removed", time.time() - began))
+        still = await until_listed(hands, {*data, *theirs})
+        for one in still.values():
+            await ask_removal(hands, one)
+        await until_gone(hands, {*data, *theirs})
+    finally:
+        await hands.dismiss()
+
+
+async def buried(hands: Patient) -> Ghost:
+    """A deployment that lived once, and of which the records know nothing any more but what it owned."""
+    yard = hands.yard
+    deployment = (await yard.create("ghost"))["id"]
+    revision = await yard.push(
+        deployment, agent.files("ghost"), {"FLAGS": str(hands.flags)}, {"min_scale": 2}
+    )
+    await yard.deployed(deployment, revision)
+    await yard.delete(deployment)
+    await yard.until_gone(deployment)
+    return Ghost("ghost", UUID(deployment), hands)
+
+
+async def until_listed(hands: Patient, names: set[str]) -> Mapping[str, Any]:
+    """The orphans of these names, once all of them are listed."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        listed = {one["name"]: one for one in await orphans(hands)}
+        if names <= listed.keys():
+            return {name: listed[name] for name in names}
+        assert time.monotonic() < deadline, f"not listed: {names - listed.keys()}; only {sorted(listed)}"
+        await asyncio.sleep(0.2)
+
+
+async def until_gone(hands: Patient, names: set[str]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while left := names & {one["name"] for one in await orphans(hands)}:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        await asyncio.sleep(0.2)
+
+
+async def orphans(hands: Patient) -> list[dict[str, Any]]:
+    """What the plane's drift resource lists."""
+    found: list[dict[str, Any]] = (await hands.yard.call("GET", "/v2/listeners/local/drift"))["orphans"]
+    return found
+
+
+async def ask_removal(hands: Patient, orphan: Mapping[str, Any]) -> None:
+    await hands.yard.call("POST", f"/v2/listeners/local/orphans/{orphan['id']}/remove")
