@@ -46,6 +46,7 @@ class Bundles:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._read: dict[str, tuple[int, str]] = {}
+        self._turn = ""
 
     def look(self, digest: str) -> str:
         """`WHOLE`, `MISSING`, or what is wrong, at the price of some hundred looks at directories; and what was
@@ -55,8 +56,7 @@ class Bundles:
             return MISSING
         if wrong := _parts(place) or ", ".join(_first(_differing(place, deep=False))):
             return wrong
-        age, found = self._read.get(digest, (0, WHOLE))
-        return found if age == _age(place) else WHOLE
+        return self.known(digest)
 
     def read(self, digest: str) -> str:
         """The same, but every file of code is read; what is found counts until the image is made again."""
@@ -74,11 +74,26 @@ class Bundles:
         places = images.glob(f"*/{COMPLETE}") if images.is_dir() else ()
         return sorted(f"sha256:{path.parent.name}" for path in places if len(path.parent.name) == 64)
 
+    def read_next(self) -> None:
+        """Read one image, another one every time."""
+        images = self.all()
+        if images:
+            self._turn = next((one for one in images if one > self._turn), images[0])
+            self.read(self._turn)
+
+    def known(self, digest: str) -> str:
+        """What was found when it was last read, if it has not been made again since; else `WHOLE`."""
+        age, found = self._read.get(digest, (0, WHOLE))
+        return found if found == WHOLE or age == _age(home_of(self._home, digest)) else WHOLE
+
     def condemn(self, digest: str) -> None:
-        """From now on it is not complete, and whoever needs it makes it anew."""
+        """From now on it is not complete, and whoever needs it makes it anew; so with what it shares with others,
+        where that is not as it was either."""
         place = home_of(self._home, digest)
         if place.is_dir():
             place.chmod(0o755)
+            for base in _damaged_bases(self._home, place):
+                (base / COMPLETE).unlink(missing_ok=True)
         (place / COMPLETE).unlink(missing_ok=True)
         self._read.pop(digest, None)
 
@@ -126,7 +141,7 @@ def _differing(place: Path, *, deep: bool) -> Iterator[str]:
             top = _top(path)
             packages.setdefault(os.path.dirname(top), set()).add(os.path.basename(top))
             continue
-        yield from _told(place, path, entry)
+        yield from _told(place, path, entry, deep=deep)
     for directory, names in packages.items():
         try:
             there = {*os.listdir(place / directory)}
@@ -136,21 +151,42 @@ def _differing(place: Path, *, deep: bool) -> Iterator[str]:
             yield f"without {directory}/{name}"
 
 
-def _told(place: Path, path: str, entry: Entry) -> Iterator[str]:
+def _told(place: Path, path: str, entry: Entry, *, deep: bool) -> Iterator[str]:
     try:
         told = (place / path).lstat()
         if stat.S_ISREG(told.st_mode) and not told.st_mode & stat.S_IRUSR:
             yield f"{path} cannot be read (mode {stat.S_IMODE(told.st_mode):04o})"
         elif entry.digest:
-            # Age and size first: that nothing was touched is known without reading.
-            if (told.st_size, told.st_mtime_ns) != (entry.size, entry.mtime) and _digest(
-                place / path
-            ) != entry.digest:
+            untouched = (told.st_size, told.st_mtime_ns) == (entry.size, entry.mtime)
+            if (deep or not untouched) and _digest(place / path) != entry.digest:
                 yield f"{path} was changed"
-        elif path.startswith(f"{VENV}/") and path.endswith(CODE) and told.st_size != entry.size:
+        elif path.startswith(f"{VENV}/") and path.endswith(CODE) and _touched(told, entry):
             yield f"{path} was changed"
     except OSError:
         yield f"without {path}"
+
+
+def _touched(told: os.stat_result, entry: Entry) -> bool:
+    return (told.st_size, told.st_mtime_ns) != (entry.size, entry.mtime)
+
+
+def _damaged_bases(home: Path, place: Path) -> Iterator[Path]:
+    """The shared packages of a bundle, if a file that is not as it was is a hard link to one of theirs."""
+    try:
+        base = home / "images" / "bases" / Record.model_validate_json((place / RECORD).read_bytes()).base
+        listed = json.loads((place / LISTING).read_bytes())
+    except (OSError, ValueError):
+        return
+    if not (base / COMPLETE).exists():
+        return
+    for path, entry in listed.items():
+        if not path.startswith(f"{VENV}/") or not path.endswith(CODE):
+            continue
+        file, shared = place / path, base / path.removeprefix(f"{VENV}/")
+        linked = shared.exists() and file.exists() and file.samefile(shared)
+        if linked and _touched(file.lstat(), Entry(*entry)):
+            yield base
+            return
 
 
 def _files(place: Path) -> Iterator[str]:

@@ -143,8 +143,11 @@ class Remedies:
         await self._supervisor.put(program)
 
     async def _restart(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
-        for name, program in (await self._programs(wish, targets)).items():
-            await self._begin_again(wish, name, program, tell)
+        programs, indexes = await self._programs(wish, targets), self._replicas.names(wish)
+        answers = {name: await self._replicas.replica(wish, indexes[name]).answers() for name in programs}
+        # Those that are ill first: until they are back, the others have all the work.
+        for name in sorted(programs, key=lambda name: answers[name]):
+            await self._begin_again(wish, name, programs[name], tell)
 
     async def _begin_again(self, wish: Wish, name: str, program: Program, tell: Tell) -> None:
         replica = self._replicas.replica(wish, self._replicas.names(wish)[name])

@@ -31,6 +31,9 @@ def process(
         return STOPPING
     if letter == STOPPED:
         return SUSPENDED
+    if state.pid and not letter:
+        # Dead for so short a time that supervisor does not know it yet: it will start it again.
+        return STARTING
     if state.state == "RUNNING" or (state.state == "STARTING" and answers):
         return RUNNING
     if state.state in ("STARTING", "BACKOFF"):

@@ -5,7 +5,8 @@ no deployment's difference, and what is not looked at is not held against anybod
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
@@ -19,7 +20,7 @@ from dataplane.local.replica import AWAY
 from dataplane.local.slots import Slots
 from dataplane.plane import Tell
 from workflows.accounts import Sighted
-from workflows.drift import AS_WISHED, PRESENT, RUNNING, Fact, Field
+from workflows.drift import AS_WISHED, PRESENT, RUNNING, WHOLE, Fact, Field
 from workflows.mending import Treatment
 from workflows.shapes import Resource, Wish
 from workflows.surveys import SurveyPage
@@ -67,7 +68,7 @@ class LocalUpkeep:
         bundles: Bundles,
         remedies: Treats,
         watch: Callable[[], AsyncIterator[set[UUID]]],
-        survey: Callable[[], AsyncIterator[SurveyPage]],
+        survey: Callable[[], AsyncGenerator[SurveyPage, None]],
         remove_orphan: Callable[[Resource], Awaitable[None]],
     ) -> None:
         self._servers = servers
@@ -83,24 +84,27 @@ class LocalUpkeep:
     async def sight(self, wish: Wish) -> Sighted:
         """Every part side by side; those that cannot be asked now are left out."""
         at = datetime.now(UTC)
-        parts = [
-            (OF_SERVERS, self._servers.facts(wish)),
-            (OF_DOORS, self._doors(wish)),
-            (OF_IMAGES, self._images(wish)),
-        ]
+        parts = {
+            OF_SERVERS: asyncio.create_task(self._part(wish, self._servers.facts(wish))),
+            OF_DOORS: asyncio.create_task(self._part(wish, self._doors(wish))),
+            OF_IMAGES: asyncio.create_task(self._part(wish, self._images(wish))),
+        }
         databases = flavour(wish.flavour).databases
         if databases and not wish.custom_postgres:
-            parts.append((OF_POSTGRES, self._postgres.facts(wish)))
+            parts[OF_POSTGRES] = asyncio.create_task(self._part(wish, self._postgres.facts(wish)))
         if databases and not wish.custom_redis:
-            parts.append((OF_REDIS, self._redis.facts(wish)))
-        found = await asyncio.gather(*(self._part(wish, looking) for _, looking in parts))
-        looked: set[Field] = set()
-        facts: list[Fact] = []
-        for (fields, _), seen in zip(parts, found, strict=True):
-            if seen is not None:
-                looked |= fields
-                facts += seen
-        if len(looked) < sum(len(fields) for fields, _ in parts) or not _reachable(wish, facts):
+            parts[OF_REDIS] = asyncio.create_task(self._part(wish, self._redis.facts(wish)))
+        try:
+            if await parts[OF_SERVERS] is None and OF_REDIS in parts:
+                # Whoever supervises the one supervises the other.
+                parts.pop(OF_REDIS).cancel()
+            found = {fields: await part for fields, part in parts.items()}
+        finally:
+            for part in parts.values():
+                part.cancel()
+        looked = {field for fields, seen in found.items() if seen is not None for field in fields}
+        facts = [fact for seen in found.values() if seen is not None for fact in seen]
+        if None in found.values() or not _reachable(wish, facts):
             # Without its databases no server answers whole: that is theirs to be told of.
             facts = [one for one in facts if not (one.field is Field.ANSWER and one.seen == AWAY)]
         return Sighted(at=at, looked=sorted(looked), facts=facts)
@@ -109,8 +113,15 @@ class LocalUpkeep:
         """Each in turn."""
         await self._remedies.treat(wish, treatments, tell)
 
-    def observe_all(self) -> AsyncIterator[SurveyPage]:
-        return self._survey()
+    async def observe_all(self) -> AsyncIterator[SurveyPage]:
+        """Page by page; and one image is read to its last byte every time."""
+        await asyncio.to_thread(self._bundles.read_next)
+        async with contextlib.aclosing(self._survey()) as pages:
+            async for page in pages:
+                for fact in (fact for one in page.seen for fact in one.facts):
+                    if fact.field is Field.BUNDLE and fact.seen == WHOLE:
+                        fact.seen = self._bundles.known(fact.name)
+                yield page
 
     def watch(self) -> AsyncIterator[set[UUID]]:
         return self._watch()

@@ -62,7 +62,12 @@ class Yard:
         self.plane = self.another()
         self.image = ""
 
-    def another(self, progress_seconds: float = PROGRESS, drain_seconds: float = DRAIN) -> Plane:
+    def another(
+        self,
+        progress_seconds: float = PROGRESS,
+        drain_seconds: float = DRAIN,
+        stuck_seconds: float = 60,
+    ) -> Plane:
         """The same plane as another worker would hold it."""
         return local_plane(
             name="local",
@@ -73,6 +78,7 @@ class Yard:
             images=self._images,
             progress_seconds=progress_seconds,
             drain_seconds=drain_seconds,
+            stuck_seconds=stuck_seconds,
         )
 
     async def open(self) -> None:
