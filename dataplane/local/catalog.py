@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from dataplane.flavours import MOST_REPLICAS, flavour
+from dataplane.local.insides import Inside
 from workflows.drift import AS_WISHED, MISSING, PRESENT, Fact, Field
 from workflows.shapes import Flavour, Resource, ResourceKind, Wish
 
@@ -98,6 +99,10 @@ class Database:
     def half_dropped(self) -> bool:
         return self.connections == HALF_DROPPED
 
+    @property
+    def enterable(self) -> bool:
+        return self.open and not self.half_dropped
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -164,33 +169,50 @@ def resources(shown: Shown) -> Iterator[tuple[str, Resource]]:
         yield _short(database), Resource(kind=ResourceKind.DATABASE, name=database.name, holds_data=True)
 
 
-def rough_facts(shown: Shown) -> Iterator[tuple[str, Fact]]:
-    """What the catalogs tell of everything without knowing what is wished, by the eight digits."""
+def rough_facts(shown: Shown, insides: Mapping[str, Inside]) -> Iterator[tuple[str, Fact]]:
+    """What can be told of everything without knowing what is wished, by the eight digits."""
     roles = {role.name: role for role in shown.roles}
     limits = _limits(Flavour.PG, at_least=0)
     for database in shown.databases:
-        if not database.name.startswith("gy_"):
-            continue
         short, name = _short(database), database.name
         yield short, Fact(field=Field.DATABASE, name=name, seen=_database(database, name))
         if (role := roles.get(name)) is not None:
-            yield short, Fact(field=Field.GRANTS, name=name, seen=told(grants(database)))
             yield short, Fact(field=Field.CONNECTIONS, name=name, seen=_connections(role, database, limits))
+            for fact in rights(database, insides.get(name)):
+                yield short, fact
     for role in shown.roles:
-        if role.name.startswith("gy_"):
-            yield _short(role), Fact(field=Field.ROLE, name=role.name, seen=_role(role, role.name))
+        yield _short(role), Fact(field=Field.ROLE, name=role.name, seen=_role(role, role.name))
 
 
-def signatures(shown: Shown) -> Mapping[str, str]:
-    """By deployment a text that changes whenever anything does that the catalogs show of it."""
+def rights(database: Database, inside: Inside | None) -> Iterator[Fact]:
+    """Who may do what with a database of its right name, and what only shows inside, as far as that is known."""
+    wrong = [*_grants(database), *(inside.wrong if inside else ())]
+    yield Fact(field=Field.GRANTS, name=database.name, seen=", ".join(wrong) or AS_WISHED)
+    if inside is not None and inside.extension is not None:
+        yield Fact(field=Field.EXTENSION, name=database.name, seen=inside.extension)
+
+
+def enterable(shown: Shown) -> set[str]:
+    """The databases that can be looked into."""
+    roles = {role.name for role in shown.roles}
+    return {one.name for one in shown.databases if one.enterable and one.name in roles}
+
+
+def signatures(shown: Shown, insides: Mapping[str, Inside]) -> dict[str, str]:
+    """By deployment a text that changes whenever anything does that the catalogs show of it. Of the insides
+    only what is wrong counts, for they are known later, and a server fills its database by itself."""
     parts: dict[str, list[str]] = {}
     things: list[_Thing] = [*shown.roles, *shown.databases]
     for thing in things:
         parts.setdefault(_short(thing), []).append(repr(thing))
+    for database in shown.databases:
+        inside = insides.get(database.name)
+        if inside is not None and (inside.wrong or inside.extension == MISSING):
+            parts[_short(database)].append(repr((inside.wrong, inside.extension)))
     return {short: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for short, said in parts.items()}
 
 
-def grants(database: Database) -> Iterator[str]:
+def _grants(database: Database) -> Iterator[str]:
     """What is wrong with who may do what with a database as a whole."""
     if database.owner != database.name:
         yield f"owned by {database.owner}"
@@ -202,11 +224,6 @@ def grants(database: Database) -> Iterator[str]:
         yield "open to every role"
     if database.template:
         yield "a template"
-
-
-def told(wrong: Iterator[str]) -> str:
-    """What is wrong as one text, if anything is."""
-    return ", ".join(wrong) or AS_WISHED
 
 
 def _role(role: Role | None, name: str) -> str:

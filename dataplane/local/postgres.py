@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from dataplane.flavours import flavour
 from dataplane.local import catalog, contents, scram, stated
 from dataplane.local.catalog import SPARE, Role, chosen, limit
+from dataplane.local.insides import Inside, Insides, look_inside
 from dataplane.local.kept import Kept
 from sealing import Keyring
 from workflows import names
@@ -36,6 +37,7 @@ class Postgres:
         self._dsn = admin_dsn
         self._keys = keys
         self._kept = Kept(admin_dsn, patience=patience)
+        self._insides = Insides(self._inside)
 
     async def provision(self, wish: Wish) -> None:
         """Make the wish's role and database, or find them wherever they went and put them right."""
@@ -85,34 +87,29 @@ class Postgres:
             found.append(Fact(field=Field.PASSWORD, name=name, seen=seen))
         if role is None or database is None or role.name != name or database.name != name:
             return found
-        wrong = list(catalog.grants(database))
-        if database.open and not database.half_dropped:
-            async with self._connection(name) as inside:
-                seen_inside = await contents.overview(inside)
-                lost = await contents.unusable(inside, name)
-            if not seen_inside.public:
-                wrong.append("without its schema public")
-            if lost:
-                wrong.append(f"without rights on {lost[0].kind} {lost[0].name}" + _more(len(lost) - 1))
-            if seen_inside.available:
-                extension = PRESENT if seen_inside.extended else MISSING
-                found.append(Fact(field=Field.EXTENSION, name=name, seen=extension))
-            if not seen_inside.filled:
+        inside = None
+        if database.enterable:
+            inside = await self._inside(name)
+            if not inside.filled:
                 found = [_emptied(fact) for fact in found]
-        return [*found, Fact(field=Field.GRANTS, name=name, seen=catalog.told(iter(wrong)))]
+        return [*found, *catalog.rights(database, inside)]
 
     async def listed(self) -> dict[str, str]:
         """Every deployment's eight digits with a text that changes whenever its role or database does. Cheap
-        enough to be asked for every second; raises when the server is away."""
-        return dict(catalog.signatures(await self._kept.ask(catalog.everything)))
+        enough to be asked for every second, so only a few databases are looked into each time. Raises when the
+        server is away."""
+        shown = await self._kept.ask(catalog.everything)
+        await self._insides.turn(catalog.enterable(shown))
+        return catalog.signatures(shown, self._insides.seen)
 
     async def surveyed(self) -> dict[str, Seen]:
-        """What there is of every deployment, as far as that can be told without its wish."""
+        """What there is of every deployment, as far as that can be told without its wish; of the insides of
+        databases what `listed` saw last."""
         shown = await self._kept.ask(catalog.everything)
         seen: dict[str, Seen] = {}
         for short, resource in catalog.resources(shown):
             seen.setdefault(short, Seen(short=short)).resources.append(resource)
-        for short, fact in catalog.rough_facts(shown):
+        for short, fact in catalog.rough_facts(shown, self._insides.seen):
             seen[short].facts.append(fact)
         return seen
 
@@ -133,6 +130,10 @@ class Postgres:
 
     def _password(self, wish: Wish) -> str:
         return Keyring.load(self._keys).open_map(wish.credentials, str(wish.deployment_id))["postgres"]
+
+    async def _inside(self, name: str) -> Inside:
+        async with self._connection(name) as connection:
+            return await look_inside(connection, name)
 
     async def _check_budget(self, connection: AsyncConnection, wish: Wish) -> None:
         wanted = 2 * wish.replicas * flavour(wish.flavour).connections
@@ -190,7 +191,3 @@ def _emptied(fact: Fact) -> Fact:
     """A server is never without tables, and only one that starts makes them."""
     empty = fact.field is Field.DATABASE and fact.seen == PRESENT
     return fact.model_copy(update={"seen": "empty"}) if empty else fact
-
-
-def _more(count: int) -> str:
-    return f" and {count} more" if count else ""
