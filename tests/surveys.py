@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from records import survey
+from records import plane, survey
 from records.session import Sessions
 from worker.nudge import Nudge
 from workflows.accounts import Finder, Notice
-from workflows.surveys import SurveyPage, Verdict
+from workflows.surveys import SurveyPage, Tidings, Verdict
 
 
 class Nobody:
@@ -16,10 +16,14 @@ class Nobody:
     def __init__(self) -> None:
         self.pages: list[SurveyPage] = []
         self.notices: list[tuple[UUID, Notice]] = []
+        self.tidings: list[Tidings] = []
 
     async def judge(self, page: SurveyPage) -> Verdict:
         self.pages.append(page)
         return Verdict(deployments=len(page.seen))
+
+    async def conclude(self, tidings: Tidings) -> None:
+        self.tidings.append(tidings)
 
     async def hear(self, deployment_id: UUID, notice: Notice) -> None:
         self.notices.append((deployment_id, notice))
@@ -39,3 +43,7 @@ class Judge:
         for row in judged.differing:
             await self._nudge.inspect(row, Notice(by=Finder.SWEEP, at=datetime.now(UTC)))
         return judged.verdict
+
+    async def conclude(self, tidings: Tidings) -> None:
+        async with self._sessions.begin() as session:
+            await plane.swept(session, tidings.plane, tidings.sentence)

@@ -4,7 +4,14 @@ says only *look again*."""
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import (
+    ActivityError,
+    FailureError,
+    TimeoutError,
+    TimeoutType,
+    is_cancelled_exception,
+)
 
 from workflows.shapes import Swept
 from workflows.steps import ControlSteps, PlaneSteps, on_plane, quick
@@ -13,6 +20,9 @@ LIMIT = timedelta(minutes=5)
 """After an outage there may be thousands to nudge."""
 ABSENT = timedelta(seconds=20)
 """A plane that takes no step for so long is away; its next sweep asks again."""
+
+ONCE_MORE = RetryPolicy(maximum_attempts=2)
+"""For a worker that was lost in the middle; what else fails is the next sweep's."""
 
 
 @workflow.defn
@@ -35,15 +45,16 @@ class Sweep:
             return await workflow.execute_activity_method(
                 PlaneSteps.survey,
                 plane,
-                **on_plane(plane, "compare everything", within=LIMIT, begun_within=ABSENT),
+                **on_plane(plane, "compare everything", within=LIMIT, begun_within=ABSENT, retry=ONCE_MORE),
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
             cause = error.cause
-            absent = isinstance(cause, TimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START
-            why = "its worker is away" if absent else f"the survey failed ({cause})"
-            return Swept(sentence=f"plane {plane} cannot be seen: {why}")
+            if isinstance(cause, TimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START:
+                return Swept(sentence=f"plane {plane} cannot be seen: its worker is away")
+            said = cause.message if isinstance(cause, FailureError) else error.message
+            return Swept(sentence=f"plane {plane} was not compared: {said}")
 
 
 def both(waiting: Swept, surveyed: Swept) -> Swept:

@@ -21,7 +21,7 @@ import structlog
 from dataplane.local.logs import Batch, Tailer
 from workflows.causes import Code, Refused
 from workflows.lines import TOKEN_HEADER, Line, Lines, Taken
-from workflows.surveys import Beat, SurveyPage, Verdict
+from workflows.surveys import Beat, SurveyPage, Tidings, Verdict
 
 log = structlog.get_logger()
 
@@ -123,31 +123,37 @@ class HttpSources:
 
 
 class HttpSurveys:
-    """Pages judged by the api; implements `activities.plane.survey.Surveys`. While the api is away a page
-    waits, for as long as the sweep does."""
+    """Pages judged by the api; implements `activities.plane.survey.Surveys`. An api that restarts is waited
+    for, one that stays away is the next sweep's: this one must not hold up the wishes that wait."""
 
-    def __init__(
-        self, api: httpx.AsyncClient, *, first_pause: float = 0.2, longest_pause: float = 5.0
-    ) -> None:
+    def __init__(self, api: httpx.AsyncClient, *, patience: float = 10.0, pause: float = 0.2) -> None:
         self._api = api
-        self._first_pause, self._longest_pause = first_pause, longest_pause
+        self._patience, self._pause = patience, pause
 
     async def judge(self, page: SurveyPage) -> Verdict:
-        pause, failures = self._first_pause, 0
+        loop = asyncio.get_running_loop()
+        began, pause = loop.time(), self._pause
         body = page.model_dump_json().encode()
         while True:
             try:
                 answer = await self._api.post("/internal/v1/surveys", content=body, headers=JSON)
                 if answer.status_code in UNWELCOME:
-                    raise Unwelcome(f"the api takes no such survey: {answer.status_code}")
+                    raise Unwelcome(f"the api answered {answer.status_code}")
                 answer.raise_for_status()
                 return Verdict.model_validate_json(answer.content)
             except (httpx.HTTPError, ValueError) as error:
-                failures += 1
-                if failures == 1:
-                    log.warning("a survey waits", error=_brief(error))
+                if loop.time() - began > self._patience:
+                    raise ConnectionError("the api cannot be reached") from error
+                log.info("a survey waits", error=_brief(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                pause = min(pause * 2, self._longest_pause)
+                pause = min(pause * 2, self._patience / 2)
+
+    async def conclude(self, tidings: Tidings) -> None:
+        body = tidings.model_dump_json().encode()
+        try:
+            (await self._api.post("/internal/v1/tidings", content=body, headers=JSON)).raise_for_status()
+        except httpx.HTTPError as error:
+            log.info("what a survey came to is not heard", error=_brief(error))
 
 
 async def beat(api: httpx.AsyncClient, plane: Beat, every: float = BEAT) -> None:

@@ -113,7 +113,7 @@ class PortSteps(PlaneSteps):
     @activity.defn
     async def survey(self, plane: str) -> Swept:
         async with self._cleaning() as tell:
-            return await survey(self._plane.upkeep, self._surveys, tell)
+            return await survey(plane, self._plane.upkeep, self._surveys, tell)
 
     @activity.defn
     async def watch(self, plane: str) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 from activities.plane.closing import closing
 from dataplane.plane import Tell, Upkeep
 from workflows.shapes import Swept
-from workflows.surveys import SurveyPage, Verdict
+from workflows.surveys import SurveyPage, Tidings, Verdict
 
 NAMED = 3
 """How many differences the sentence names; the rest is a number."""
@@ -18,8 +18,11 @@ class Surveys(Protocol):
         """What differs is entered and its deployments are nudged; returns when that is done, however long
         it takes to be heard."""
 
+    async def conclude(self, tidings: Tidings) -> None:
+        """Say what came of a whole pass. Nothing depends on its being heard."""
 
-async def survey(upkeep: Upkeep, surveys: Surveys, tell: Tell) -> Swept:
+
+async def survey(plane: str, upkeep: Upkeep, surveys: Surveys, tell: Tell) -> Swept:
     """One pass over a plane; orphans whose time has come are removed as their page is judged."""
     swept, named = Swept(), list[str]()
     async with closing(upkeep.observe_all()) as pages:
@@ -33,6 +36,7 @@ async def survey(upkeep: Upkeep, surveys: Surveys, tell: Tell) -> Swept:
                 await upkeep.remove_orphan(orphan)
             tell(f"{swept.deployments} deployments seen")
     swept.sentence = sentence(swept, named)
+    await surveys.conclude(Tidings(plane=plane, sentence=swept.sentence))
     return swept
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
@@ -17,8 +17,8 @@ from settings import Settings
 from tests.temporal_server import TemporalServer
 from worker.main import run
 from workflows import names
-from workflows.shapes import Swept
-from workflows.sweep import Sweep
+from workflows.deployment import Deployment
+from workflows.shapes import Entity
 
 
 @asynccontextmanager
@@ -39,28 +39,33 @@ async def client(server: TemporalServer) -> Client:
     return await Client.connect(server.address, data_converter=pydantic_data_converter)
 
 
-async def swept(server: TemporalServer) -> Swept:
-    """Something for the worker to do; answered only by one that works."""
-    to = await client(server)
+async def answered(server: TemporalServer) -> None:
+    """Something for the worker to do, done only by one that works: a look at a deployment there is not."""
+    to, nobody = await client(server), uuid4()
     async with asyncio.timeout(60):
-        return await to.execute_workflow(Sweep.run, "local", id=f"sweep-{uuid4()}", task_queue=names.CONTROL)
+        await to.execute_workflow(
+            Deployment.run,
+            Entity(deployment_id=nobody),
+            id=names.deployment_workflow(nobody),
+            task_queue=names.CONTROL,
+        )
 
 
 async def test_it_waits_for_temporal(settings: Settings, temporal_server: TemporalServer) -> None:
     async with running(settings):
         await asyncio.sleep(0.3)
         temporal_server.start()
-        assert (await swept(temporal_server)).deployments == 0
+        await answered(temporal_server)
 
 
 async def test_it_outlives_temporal(settings: Settings, temporal_server: TemporalServer) -> None:
     temporal_server.start()
     async with running(settings):
-        await swept(temporal_server)
+        await answered(temporal_server)
         temporal_server.kill()
         await asyncio.sleep(1)
         temporal_server.start()
-        await swept(temporal_server)
+        await answered(temporal_server)
 
 
 async def test_told_to_stop_while_waiting_it_stops(
@@ -84,7 +89,7 @@ async def test_records_that_are_away_are_waited_for(
 async def test_it_stops_by_signal(settings: Settings, temporal_server: TemporalServer) -> None:
     temporal_server.start()
     task = asyncio.create_task(run(settings))
-    await swept(temporal_server)
+    await answered(temporal_server)
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(20):
         await task
@@ -103,6 +108,21 @@ async def test_it_sees_to_the_sweep(settings: Settings, temporal_server: Tempora
                 else:
                     break
         assert seen.schedule.spec.intervals[0].every.total_seconds() == settings.sweep_seconds
+
+
+async def test_it_sees_to_the_watch(settings: Settings, temporal_server: TemporalServer) -> None:
+    temporal_server.start()
+    async with running(settings):
+        handle = (await client(temporal_server)).get_workflow_handle(names.watch_workflow("local"))
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    seen = await handle.describe()
+                except RPCError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+        assert seen.status is WorkflowExecutionStatus.RUNNING
 
 
 async def test_keys_that_are_not_there_end_it(with_settings: Callable[..., Settings]) -> None:
