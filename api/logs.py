@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +29,23 @@ LAST = timedelta(microseconds=999)
 SETTLED = timedelta(seconds=30)
 """So long after a build's end its last lines have arrived, as far as anything can."""
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+
+class Question(NamedTuple):
+    """What is asked of a log, and behind which line a stream goes on."""
+
+    query: LogQuery
+    last_event_id: str | None
+
+
+def _question(
+    query: Annotated[LogQuery, Query()],
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Question:
+    return Question(query, last_event_id)
+
+
+Asked = Annotated[Question, Depends(_question)]
 
 
 @router.post("/v1/projects/{deployment_id}/revisions/{revision_id}/build_logs", summary="Read a build's log")
@@ -70,16 +87,10 @@ async def deploy_logs(
     responses=STREAM,
 )
 async def of_revision(
-    deployment_id: UUID,
-    revision_id: UUID,
-    caller: Caller,
-    house: House,
-    session: Session,
-    query: Annotated[LogQuery, Query()],
-    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+    deployment_id: UUID, revision_id: UUID, caller: Caller, house: House, session: Session, asked: Asked
 ) -> Response | LogPage:
     """The build's or the servers' lines; with `follow=true` all of them, and then each new one, as events."""
-    return await _answer(house, session, caller.id, deployment_id, revision_id, query, last_event_id)
+    return await _answer(house, session, caller.id, deployment_id, revision_id, asked)
 
 
 @router.get(
@@ -89,15 +100,10 @@ async def of_revision(
     responses=STREAM,
 )
 async def of_deployment(
-    deployment_id: UUID,
-    caller: Caller,
-    house: House,
-    session: Session,
-    query: Annotated[LogQuery, Query()],
-    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+    deployment_id: UUID, caller: Caller, house: House, session: Session, asked: Asked
 ) -> Response | LogPage:
     """Likewise, for all revisions."""
-    return await _answer(house, session, caller.id, deployment_id, None, query, last_event_id)
+    return await _answer(house, session, caller.id, deployment_id, None, asked)
 
 
 @router.get("/v2/deployment-logs", summary="Search a log")
@@ -138,15 +144,15 @@ async def _answer(
     workspace_id: UUID,
     deployment_id: UUID,
     revision_id: UUID | None,
-    query: LogQuery,
-    last_event_id: str | None,
+    asked: Question,
 ) -> Response | LogPage:
+    query = asked.query
     await _check(session, workspace_id, deployment_id, revision_id)
     wanted = query.wanted(
         query.type, revision_id, order=query.order, limit=query.limit, offset=query.offset, run=query.run_id
     )
     if query.follow:
-        lines = _follow(house, workspace_id, deployment_id, _resumed(wanted, last_event_id))
+        lines = _follow(house, workspace_id, deployment_id, _resumed(wanted, asked.last_event_id))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
     page, open_end = await _page(session, deployment_id, wanted)

@@ -107,11 +107,28 @@ def status() -> None:
         daemon = Daemon(home, supervisor)
         lines = await look.parts(supervisor, daemon, Readiness(home, stack, secrets.settle(home)))
         agents = await look.agents(home, await supervisor.all_states() if await supervisor.alive() else {})
-        look.show(lines, agents, stack)
-        return look.well(lines, agents)
+        plane = await look.plane(home)
+        look.show(lines, agents, stack, plane)
+        return look.well(lines, agents, plane)
 
     if not asyncio.run(story()):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("name", required=False)
+def drift(name: str | None) -> None:
+    """Say what is not as the records say, and what is done about it; of one deployment with all details."""
+    from datetime import UTC, datetime
+
+    from deploy.embedded import drift as account
+
+    home = _existing()
+    if name is None:
+        found = asyncio.run(account.everything(home))
+        account.show(*found, datetime.now(UTC))
+    else:
+        account.show_one(name, asyncio.run(account.named(home, name)), datetime.now(UTC))
 
 
 @main.command()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ import httpx
 import psutil
 
 from dataplane.local.supervisor import State, Supervisor
+from deploy.embedded import drift
 from deploy.embedded.daemon import Daemon
-from deploy.embedded.deployments import deployments
+from deploy.embedded.deployments import client, deployments
 from deploy.embedded.home import Home
 from deploy.embedded.ports import Stack
 from deploy.embedded.ready import Readiness
@@ -86,10 +88,20 @@ async def agents(home: Home, seen: Mapping[str, State]) -> list[dict[str, Any]] 
     return found
 
 
-def well(lines: list[Line], found: list[dict[str, Any]] | None) -> bool:
+async def plane(home: Home) -> dict[str, Any] | None:
+    """The plane, as the records know it; None while the api does not say."""
+    try:
+        async with client(home) as api:
+            return await drift.plane(api)
+    except (httpx.HTTPError, OSError):
+        return None
+
+
+def well(lines: list[Line], found: list[dict[str, Any]] | None, where: dict[str, Any] | None = None) -> bool:
     """Whether every part answers and everything that has an address has a process behind it."""
     return (
         all(line.well for line in lines)
+        and not (where and where["status"] == "offline")
         and found is not None
         and all(one["replicas"] or not one.get("url") for one in found)
     )
@@ -106,11 +118,18 @@ def span(seconds: float) -> str:
     return " ".join(said[:2])
 
 
-def show(lines: list[Line], found: list[dict[str, Any]] | None, stack: Stack) -> None:
+def show(
+    lines: list[Line],
+    found: list[dict[str, Any]] | None,
+    stack: Stack,
+    where: dict[str, Any] | None = None,
+) -> None:
     click.echo(f"{'part':<10} {'state':<8} {'pid':>8} {'memory':>9}  uptime")
     for line in lines:
         rest = f"{line.pid:>8} {line.memory // 2**20:>6} MB  {span(line.uptime)}" if line.pid else ""
         click.echo(f"{line.name:<10} {line.state:<8} {rest}".rstrip())
+    if where is not None and where["status"] == "offline":
+        click.echo(drift.sight(where, datetime.now(UTC)))
     click.echo()
     if found is None:
         click.echo("deployments: unknown, because the api does not answer")
