@@ -217,7 +217,6 @@ class Care:
             why=" ".join(part for part in (decided.why, trouble, unseen(seen)) if part),
             treated=dict(treated),
             next_try_at=decided.until,
-            looked=seen.sighted.looked,
             looked=sorted({*seen.sighted.looked, *(fact.field for fact in seen.sighted.facts)}),
             rounds=max((one.rounds for one in mending.trials.values() if one.gone_at is None), default=0),
         )
