@@ -55,7 +55,8 @@ def parse(text: str) -> Iterator[Death]:
 
 
 def words(text: str, born: datetime | None, died: datetime) -> str:
-    """Of a log the part that one life wrote: from its birth to its death, as far as lines tell the time."""
+    """Of a log the part that one life wrote: from its birth to its death, as far as lines tell the time.
+    Those that do not are kept where they may be its own."""
     kept: list[str] = []
     after = False
     for line in text.splitlines():
