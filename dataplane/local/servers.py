@@ -123,6 +123,9 @@ class LocalServers:
                 await asyncio.sleep(SETTLE)
                 await self._end(short, old)
                 tell("all older replicas are gone")
+            for number in await asyncio.to_thread(self._slots.numbers, short):
+                if number < wish.number:
+                    self._slots.forget(short, number)
 
     async def discard(self, wish: Wish) -> None:
         """End this revision's replicas; they never served, so nothing is waited for."""
@@ -140,7 +143,7 @@ class LocalServers:
             short = names.short(wish.deployment_id)
             await asyncio.to_thread(self._slots.close, short)
             programs = await self.there(short)
-            for number in {*programs.values(), wish.number}:
+            for number in {*programs.values(), *self._slots.numbers(short), wish.number}:
                 self._slots.forget(short, number)
             await self._end(short, programs, urge="INT")
             for kind in ("deploy", "build"):

@@ -23,6 +23,7 @@ class Slots:
         self._up = home / "run" / "up"
         self._rev = home / "run" / "rev"
         self._take = home / "run" / "take"
+        self._ran = home / "run" / "ran"
         self._locks = home / "run" / "locks"
 
     def make(self) -> None:
@@ -36,6 +37,10 @@ class Slots:
     def marker(self, short: str, number: int) -> Path:
         """While it exists, that revision's replicas take runs."""
         return self._take / f"{short}-{number}"
+
+    def note(self, name: str) -> Path:
+        """Where the launcher tells what it started under that name."""
+        return self._ran / name
 
     def serving(self, short: str) -> int | None:
         """The number of the revision that the gateway leads to."""
@@ -97,6 +102,11 @@ class Slots:
         numbers = [marker.name.partition("-")[2] for marker in self._take.glob(f"{short}-*")]
         return {int(number) for number in numbers if number.isdecimal()}
 
+    def numbers(self, short: str) -> set[int]:
+        """The revisions that something is left of here, be it of replicas that somebody ended half way."""
+        found = [SOCKET.fullmatch(socket.name) for socket in self._rev.glob(f"{short}-*.sock")]
+        return self.takers(short) | {int(one[2]) for one in found if one}
+
     def close(self, short: str) -> None:
         """Lead nowhere: callers get 404."""
         for marker in self._up.glob(f"*-{short}.on"):
@@ -107,8 +117,11 @@ class Slots:
     def forget(self, short: str, number: int) -> None:
         """Take away what is left of a revision's replicas."""
         self.marker(short, number).unlink(missing_ok=True)
-        for socket in self._rev.glob(f"{short}-{number}-*.sock"):
-            socket.unlink(missing_ok=True)
+        for left in (
+            *self._rev.glob(f"{short}-{number}-*.sock"),
+            *self._ran.glob(f"server-{short}-{number}-*"),
+        ):
+            left.unlink(missing_ok=True)
 
     def routed(self, short: str) -> bool:
         """Whether anything of a route is left."""

@@ -15,6 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
+from dataplane.local.slots import Slots
 from dataplane.local.replica import REVISION_HEADER
 from tests.dataplane.local.yard import DRAIN, EXAMPLE, Yard
 from workflows import names
@@ -223,6 +224,27 @@ async def test_the_preview_flavour_needs_no_database(yard: Yard, deployment: UUI
     assert isinstance(answer, dict)
     assert answer["result"] == "X"
     assert not list((yard.home / "images").glob("*/source/.langgraph_api/*"))
+
+
+async def test_what_a_retirement_that_was_killed_has_left_goes_with_the_next(
+    yard: Yard, deployment: UUID
+) -> None:
+    """Programs go first, so a killed worker may leave sockets that no program is known to any more."""
+    short = names.short(deployment)
+    Slots(yard.home).make()
+    for number in (3, 5, 8):
+        (yard.home / "run" / "rev" / f"{short}-{number}-0.sock").touch()
+        (yard.home / "run" / "take" / f"{short}-{number}").touch()
+
+    def left() -> set[str]:
+        return {
+            path.name for part in ("rev", "take") for path in (yard.home / "run" / part).glob(f"{short}-*")
+        }
+
+    await yard.plane.servers.retire(yard.wish(deployment, 8), lambda said: None)
+    assert left() == {f"{short}-8-0.sock", f"{short}-8"}
+    await yard.plane.servers.remove(yard.wish(deployment, 9))
+    assert left() == set()
 
 
 async def test_what_is_gone_is_gone_when_said_twice(yard: Yard, deployment: UUID) -> None:
