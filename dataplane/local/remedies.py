@@ -117,6 +117,8 @@ class Remedies:
     async def _fit(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
         """Files are put right under a process that runs as wished; one that does not is started anew."""
         programs = await self._programs(wish, targets)
+        if not programs:
+            return
         states = await self._supervisor.all_states()
         down, other = [], []
         for name, program in programs.items():

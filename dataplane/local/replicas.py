@@ -81,7 +81,7 @@ class Replicas:
 
     def note(self, name: str) -> Path:
         """Where the launcher tells what it started under that name."""
-        return self.home / "run" / "ran" / name
+        return self.slots.note(name)
 
     def secrets(self, wish: Wish) -> frozenset[str]:
         """What must not be seen in anything a replica said."""

@@ -39,11 +39,7 @@ def listening(beginning: str) -> list[tuple[int, str]]:
 
 def sockets(beginning: str) -> set[str]:
     """The sockets of living replicas whose paths begin like this, supervised or not."""
-    found = set()
-    for process in strays(beginning):
-        with contextlib.suppress(psutil.Error, OSError, KeyError):
-            found.add(process.environ()["GRAPHYARD_SOCKET"])
-    return found
+    return {socket for _, socket in listening(beginning)}
 
 
 async def end(beginning: str, *, at_once: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from dataplane.local.programs import Program, Sealed
+from dataplane.local.programs import Files, Program, Sealed
 from dataplane.local.supervisor import State, Supervisor, Unanswered
 from sealing import Keyring
 
@@ -177,3 +177,26 @@ def test_paths_with_percent_and_spaces_survive(home: Path) -> None:
     assert "'" in conf.split("command=")[1].splitlines()[0]
     assert "50%%.json" in conf
     assert os.sep in conf
+
+
+async def test_files_that_somebody_else_wrote_are_told(home: Path) -> None:
+    files = Files(home)
+    program = Program("one", ("/bin/sleep", "60"), home, home / "logs" / "one.log")
+    spec, conf = home / "etc" / "specs" / "one.json", home / "etc" / "conf.d" / "one.conf"
+    assert files.described("one") == "its spec is missing, its conf is missing"
+    files.write(program)
+    assert files.described("one") == ""
+    spec.chmod(0o640)
+    conf.chmod(0)
+    assert files.described("one") == "its spec has mode 0640, its conf has mode 0000"
+    assert files.write(program) is False
+    assert files.described("one") == ""
+    spec.write_text(spec.read_text() + " ")
+    assert files.described("one") == "its spec is not the one that was written"
+    files.write(program)
+    conf.write_text("[program:one]\n")
+    assert files.described("one") == "its spec is not the one that was written"
+    files.write(program)
+    spec.write_bytes(b"\xff")
+    assert files.write(program) is True
+    assert files.described("one") == ""
