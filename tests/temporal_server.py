@@ -8,8 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 
 from workflows.names import SEARCH_ATTRIBUTES
 
@@ -63,6 +69,21 @@ class TemporalServer:
         command = [str(Path(sys.executable).parent / "temporal"), "operator", "search-attribute", "list"]
         asked = subprocess.run([*command, "--address", self.address], capture_output=True, check=False)
         return asked.returncode == 0 and SEARCH_ATTRIBUTES[0].name.encode() in asked.stdout
+
+
+@asynccontextmanager
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """A server whose clock can be skipped; it forgets everything."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(Path(sys.executable).parent / "temporal-test-server"),
+        data_converter=pydantic_data_converter,
+    ) as environment:
+        keyword = IndexedValueType.Value("INDEXED_VALUE_TYPE_KEYWORD")
+        request = AddSearchAttributesRequest(
+            search_attributes=dict.fromkeys([one.name for one in SEARCH_ATTRIBUTES], keyword)
+        )
+        await environment.client.operator_service.add_search_attributes(request)
+        yield environment
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,7 +11,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from tests.benchmarks import memory, rollouts, rows, temporal
+from tests.benchmarks import memory, rollouts, rows, sweeps, temporal
 from tests.benchmarks.table import Row, markdown
 from tests.journeys.yard import Yard, project
 from tests.stack import Stack
@@ -21,7 +22,7 @@ MORE = 19
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 
 
-async def test_figures(fresh_stack: Stack) -> None:
+async def test_figures(fresh_stack: Stack, make_database: Callable[[str], str], migrated: str) -> None:
     stack = fresh_stack
     client = await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
     async with Yard(stack.url, stack.api_key) as yard:
@@ -38,8 +39,9 @@ async def test_figures(fresh_stack: Stack) -> None:
         table += memory.rows(alone, await memory.weigh(stack), count - 1)
         table += temporal.rows(first, Counter(second) - Counter(first), hour, IDLE_SECONDS, 1)
         table += await rows.measure(stack, yard)
+    table += await sweeps.measure(make_database, migrated)
     print(f"\n{machine()}\n\n{markdown(table)}")
-    assert len(table) >= 12, "a figure is missing"
+    assert len(table) >= 18, "a figure is missing"
 
 
 async def fill(yard: Yard, more: int) -> int:

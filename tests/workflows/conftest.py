@@ -1,23 +1,17 @@
 """One Temporal for the session, a yard of its own for every test."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from records.session import connect, sessions
-from tests.temporal_server import TemporalServer
+from tests.temporal_server import TemporalServer, skipping
 from tests.workflows.ward import Ward
 from tests.workflows.yard import Yard
-from workflows.names import SEARCH_ATTRIBUTES
-
-KEYWORD = "INDEXED_VALUE_TYPE_KEYWORD"
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +55,15 @@ async def yard(idle_yard: Yard) -> AsyncIterator[Yard]:
 
 
 @pytest.fixture
-async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    """A server whose clock a test can skip."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(Path(sys.executable).parent / "temporal-test-server"),
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        keywords = dict.fromkeys([one.name for one in SEARCH_ATTRIBUTES], IndexedValueType.Value(KEYWORD))
-        request = AddSearchAttributesRequest(search_attributes=keywords)
-        await environment.client.operator_service.add_search_attributes(request)
+async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
+    async with skipping() as environment:
         yield environment
 
 
 @pytest.fixture
-async def idle_ward(skipping: WorkflowEnvironment) -> Ward:
+async def idle_ward(skipping_server: WorkflowEnvironment) -> Ward:
     """A ward whose workers a test starts itself."""
-    return Ward(skipping.client, skipping)
+    return Ward(skipping_server.client, skipping_server)
 
 
 @pytest.fixture
