@@ -159,13 +159,6 @@ class Files:
             wrong.append("its spec is not the one that was written")
         return ", ".join(wrong)
 
-    def written_at(self, name: str) -> float | None:
-        """When a program was written down last, if it is."""
-        try:
-            return self._conf(name).stat().st_mtime
-        except OSError:
-            return None
-
     def remove(self, name: str) -> None:
         """Conf first: a conf without its spec would be a crash loop."""
         self._conf(name).unlink(missing_ok=True)

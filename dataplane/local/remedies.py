@@ -4,7 +4,6 @@ Replicas are ended one after another and only while the one before is back, so t
 """
 
 import asyncio
-import time
 from collections.abc import Collection, Sequence
 
 from dataplane.images.bundle import Bundle
@@ -25,8 +24,6 @@ REACHABLE = 0o666
 """As servers make their sockets; the directory around them lets nobody else in."""
 HUNG_SECONDS = 3.0
 """For one that does not answer: whatever it could still save, it saves at once or never."""
-YOUNG_SECONDS = 60.0
-"""A newer revision's replica of that age may belong to a rollout that has just begun."""
 
 
 class Remedies:
@@ -102,17 +99,12 @@ class Remedies:
             await self._servers.wait(wish, tell, servers)
 
     async def _end(self, wish: Wish, targets: Collection[str]) -> None:
-        """Those named, unless this revision wants them or a rollout has just begun them."""
+        """Those named, unless this revision wants them: they were named while no rollout was under way."""
         there = await self._servers.there(names.short(wish.deployment_id))
         wished = self._replicas.names(wish)
-        named = {name: number for name, number in there.items() if name in targets and name not in wished}
-        newer = {name for name, number in named.items() if number > wish.number}
-        young = {name for name in newer if await asyncio.to_thread(self._is_young, name)}
-        await self._servers.end(wish, {name: n for name, n in named.items() if name not in young})
-
-    def _is_young(self, name: str) -> bool:
-        written = self._replicas.files.written_at(name)
-        return written is not None and time.time() - written < YOUNG_SECONDS
+        await self._servers.end(
+            wish, {name: number for name, number in there.items() if name in targets and name not in wished}
+        )
 
     async def _fit(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
         """Files are put right under a process that runs as wished; one that does not is started anew."""
