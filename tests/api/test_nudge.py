@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -16,6 +17,7 @@ from api.meters import Meters
 from api.nudge import Nudger
 from tests.api.conftest import Yard, built
 from workflows import names
+from workflows.accounts import Finder, Notice
 
 
 def _failed(meters: Meters) -> float:
@@ -63,6 +65,36 @@ async def test_a_nudge_starts_the_workflow_and_signals_it(temporal: Client) -> N
     ]
     assert [signal.signal_name for signal in signals] == ["look"] * 3
     assert len(kinds) == 5, "started, three signals, one task"
+
+
+async def test_a_nudge_may_ask_for_a_look_at_the_plane(temporal: Client) -> None:
+    """Of a workflow that does not run yet, too."""
+    deployment_id = uuid4()
+
+    async def connect() -> Client:
+        return temporal
+
+    nudger = Nudger(connect, Meters())
+    nudger.start()
+    await asyncio.sleep(0)
+    notice = Notice(by=Finder.SWEEP, at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    about = {"plane": "local", "workspace": "default", "name": "agent"}
+    assert await nudger.inspect(deployment_id, notice, **about)
+    assert await nudger.look(deployment_id, **about)
+    await nudger.stop()
+    handle = temporal.get_workflow_handle(names.deployment_workflow(deployment_id))
+    seen = await handle.describe()
+    assert (seen.workflow_type, seen.task_queue) == ("Deployment", names.CONTROL)
+    assert seen.typed_search_attributes[names.NAME] == "agent"
+    assert seen.typed_search_attributes[names.TENANT] == "default"
+    signals = [
+        event.workflow_execution_signaled_event_attributes
+        for event in (await handle.fetch_history()).events
+        if event.HasField("workflow_execution_signaled_event_attributes")
+    ]
+    assert [signal.signal_name for signal in signals] == ["inspect", "look"]
+    told = await temporal.data_converter.decode(signals[0].input.payloads, [Notice])
+    assert told == [notice]
 
 
 async def test_a_wish_is_taken_while_temporal_is_away(yard: Yard) -> None:
