@@ -7,6 +7,7 @@ a second however many there are.
 """
 
 import asyncio
+import heapq
 import json
 import os
 import re
@@ -109,6 +110,10 @@ class Pulses:
         self._asking: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._work: dict[tuple[str, int], str] = {}
         self._worked: dict[tuple[str, int], float] = {}
+        self._states: dict[str, State] = {}
+        self._there: dict[tuple[str, int], State] = {}
+        self._found: dict[str, Signature] | None = None
+        """As it was told last; None once something of it changed."""
         self._credit = 0.0
         self._counted_at = time.monotonic()
 
@@ -116,23 +121,28 @@ class Pulses:
         """What was told last, without waiting for anybody; and the next ones are asked."""
         if self._processes.away:
             return None
-        there = {(name, one.pid): one for name, one in self._processes.states.items() if one.pid}
-        kept: tuple[dict[tuple[str, int], Any], ...] = self._told, self._asked, self._work, self._worked
-        for known in kept:
-            for gone in known.keys() - there.keys():
-                del known[gone]
+        if self._states is not self._processes.states:
+            self._states = self._processes.states
+            self._there = {(name, one.pid): one for name, one in self._states.items() if one.pid}
+            kept: tuple[dict[tuple[str, int], Any], ...] = self._told, self._asked, self._work, self._worked
+            for known in kept:
+                for gone in known.keys() - self._there.keys():
+                    del known[gone]
+                    self._found = None
         now = time.monotonic()
         self._credit = min(self._a_second, self._credit + (now - self._counted_at) * self._a_second)
         self._counted_at = now
-        for key in self._due(there, now):
+        for key in self._due(now):
             self._asked[key] = now
-            self._asking[key] = asyncio.create_task(self._ask(*key, there[key].started))
-        found: dict[str, Signature] = {}
-        for (name, pid), told in self._told.items():
-            found.setdefault(name.split("-")[1], {})[f"{name} {pid}"] = told
-        for (name, pid), told in self._work.items():
-            found.setdefault(name.split("-")[1], {})[f"work {name} {pid}"] = told
-        return found
+            self._asking[key] = asyncio.create_task(self._ask(*key, self._there[key].started))
+        if self._found is None:
+            found: dict[str, Signature] = {}
+            self._found = found
+            for (name, pid), told in self._told.items():
+                found.setdefault(name.split("-")[1], {})[f"{name} {pid}"] = told
+            for (name, pid), told in self._work.items():
+                found.setdefault(name.split("-")[1], {})[f"work {name} {pid}"] = told
+        return self._found
 
     async def close(self) -> None:
         """Wait for nobody any more."""
@@ -140,10 +150,10 @@ class Pulses:
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    def _due(self, there: Mapping[tuple[str, int], State], now: float) -> Iterator[tuple[str, int]]:
-        waiting = [key for key in there if key not in self._asking]
-        for key in sorted(waiting, key=lambda key: self._asked.get(key, 0.0)):
-            if self._credit < 1 or now - self._asked.get(key, 0.0) < self._again:
+    def _due(self, now: float) -> Iterator[tuple[str, int]]:
+        waiting = (key for key in self._there if key not in self._asking)
+        for key in heapq.nsmallest(int(self._credit), waiting, key=lambda key: self._asked.get(key, 0.0)):
+            if now - self._asked.get(key, 0.0) < self._again:
                 return
             self._credit -= 1
             yield key
@@ -154,8 +164,8 @@ class Pulses:
             told = await self._answer(key)
             young = key not in self._told and time.time() - started < GRACE
             # That one which died says nothing is no news beside its death.
-            if told in FINE or (not young and letter(pid)):
-                self._told[key] = told
+            if (told in FINE or (not young and letter(pid))) and self._told.get(key) != told:
+                self._told[key], self._found = told, None
         finally:
             del self._asking[key]
 
@@ -176,14 +186,13 @@ class Pulses:
             # A server of an older release, or a page of the project's own.
             return told if told == SILENT else (await answer(socket, "/ok"))[0]
         judged = work(pulse, self._stuck_seconds)
-        if judged is None:
-            self._work.pop(key, None)
-        else:
-            self._work[key] = MOVES if judged[0] == MOVES else "stuck"
+        how = MOVES if judged is None or judged[0] == MOVES else STUCK
+        if self._work.get(key, MOVES) != how:
+            self._work[key], self._found = how, None
         return told
 
 
-ANSWERS, SILENT = "answers", "silent"
+ANSWERS, SILENT, STUCK = "answers", "silent", "stuck"
 FINE = (ANSWERS, RUNNING, AS_WISHED, MOVES)
 WAIT = 2.0
 WORKS_AGAIN = 10.0

@@ -71,7 +71,11 @@ class Look:
     found: Taken = field(default_factory=dict)
     began: float = 0.0
     """When the last look that got an answer began; what it did not show happened after that."""
+    since: float = 0.0
+    """When the one before it began."""
     failing: bool = False
+    pending: bool = False
+    """Whether something differs that is not told of yet."""
 
     async def look(self) -> float | None:
         """Look once, and say since when there may be news; None where there is nothing to compare."""
@@ -87,12 +91,13 @@ class Look:
         if found is None:
             return None
         if found is self.found:
-            return self.began
-        before, self.began, self.found = self.began, began, found
+            # Nobody looked anew; only what could not be told the last time may be told now.
+            return self.since if self.pending else None
+        self.since, self.began, self.found = self.began, began, found
         if self.known is None:
             self.known = found
             return None
-        return before
+        return self.since
 
 
 class Watch:
@@ -163,12 +168,16 @@ class Watch:
         told: dict[str, list[tuple[Look, Signature]]] = {}
         for look in self._looks:
             moment = since.get(look.name)
-            if moment is None or look.known is None or look.found == look.known:
+            if moment is None or look.known is None:
                 continue
+            look.pending = False
             for short in look.found.keys() | look.known.keys():
                 before, after = look.known.get(short, {}), look.found.get(short, {})
-                if before != after and self._strange(look, short, moment, doing):
+                if before == after:
+                    continue
+                if self._strange(look, short, moment, doing):
                     told.setdefault(short, []).append((look, after))
+                look.pending |= look.known.get(short, {}) != after
         return told
 
     def _strange(self, look: Look, short: str, moment: float, doing: Doing) -> bool:
