@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded.status import Line, span, well
+from deploy.embedded.drift import clock
+from deploy.embedded.ports import Stack
+from deploy.embedded.status import Line, show, span, well
 
 UP, DOWN, SILENT = Line("api", "up", 1), Line("api", "down"), Line("api", "silent", 1)
 SERVING = {"name": "a", "url": "http://x/d/a", "replicas": 1}
@@ -29,6 +31,19 @@ def test_all_is_well_when_everything_answers(
     lines: list[Line], found: list[dict[str, Any]] | None, expected: bool
 ) -> None:
     assert well(lines, found) is expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [("online", True), ("unknown", True), ("offline", False)])
+def test_a_plane_that_cannot_be_seen_is_not_well(
+    status: str, expected: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And it is said since when."""
+    where = {"name": "local", "status": status, "offline_since": "2026-01-02T03:04:05+00:00"}
+    assert well([UP], [], where) is expected
+    show([UP], [], Stack(), where)
+    assert (f"plane local offline since {clock(where['offline_since'])}" in capsys.readouterr().out) is (
+        not expected
+    )
 
 
 @pytest.mark.parametrize(
