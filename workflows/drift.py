@@ -182,7 +182,7 @@ def compare(
 def sentence(difference: Difference) -> str:
     """Such as "server-1f2e3d4c-3-0 is missing" for one who knows the deployment."""
     match difference.field:
-        case Field.PROCESS if difference.past:
+        case Field.PROCESS | Field.REDIS if difference.past:
             return f"{difference.name} died ({difference.seen}) and runs again"
         case Field.PROCESS | Field.DATABASE | Field.REDIS | Field.ROLE:
             return f"{difference.field} {difference.name} is {difference.seen}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from workflows.drift import STARTING, SUSPENDED, Difference, Field, sentence
+from workflows.drift import MISSING, STARTING, SUSPENDED, Difference, Field, sentence
 from workflows.shapes import Policy, Wish
 from workflows.trials import Mending, Trial
 
@@ -221,6 +221,10 @@ def _answers(
             yield Remedy.AWAIT, one.name
         case Field.ANSWER | Field.WORK if not rounds and any(_explains(other) for other in among):
             yield Remedy.AWAIT, one.name
+        case Field.ROLE if one.seen == MISSING:
+            # The sessions of the one that was dropped can do nothing any more, and pools are full of them.
+            yield Remedy.PROVISION, one.name
+            yield Remedy.RESTART, None
         case Field.DATABASE:
             # Made anew it is empty, and only a server that starts brings its schema up to date.
             yield Remedy.PROVISION, one.name

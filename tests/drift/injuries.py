@@ -93,7 +93,7 @@ TABLE = [
     Injury(K.GATEWAY, doors.take_away_the_marker, F.LINK),
     Injury(K.GATEWAY, doors.let_another_revision_take, F.LINK),
     Injury(K.GATEWAY, doors.remove_the_socket, (F.ANSWER, F.PROCESS)),
-    Injury(K.GATEWAY, doors.lock_the_socket, (F.ANSWER, F.PROCESS)),
+    Injury(K.GATEWAY, doors.lock_the_socket, F.LINK, "mode 0000"),
     Injury(K.DATABASE, databases.drop_the_role, F.ROLE, "missing"),
     Injury(K.DATABASE, databases.rename_the_role, F.ROLE, "renamed"),
     Injury(K.DATABASE, databases.forbid_the_login, F.ROLE, "log in"),

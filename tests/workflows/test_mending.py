@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.drift import RUNNING, STARTING, SUSPENDED, Difference, Field, Severity
+from workflows.drift import MISSING, RUNNING, STARTING, SUSPENDED, Difference, Field, Severity
 from workflows.mending import (
     HOLDS,
     LONGEST_PAUSE,
@@ -84,6 +84,11 @@ TREATED: dict[str, tuple[list[Difference], int, list[tuple[str, list[str]]]]] = 
         [differs(Field.DATABASE, DATABASE), differs(Field.PROCESS)],
         0,
         [("provision", [DATABASE]), ("restart", []), ("fit", [SERVER])],
+    ),
+    "a role is gone": (
+        [differs(Field.ROLE, DATABASE, MISSING)],
+        0,
+        [("provision", [DATABASE]), ("restart", [])],
     ),
     "grants are gone": ([differs(Field.GRANTS, DATABASE)], 0, [("provision", [DATABASE])]),
     "grants go again and again": ([differs(Field.GRANTS, DATABASE)], 5, [("provision", [DATABASE])]),
