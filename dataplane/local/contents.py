@@ -18,6 +18,7 @@ select exists(select from pg_available_extensions where name = 'vector') as avai
   exists(select from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema') as filled
 """
+# Each "offset 0" keeps the thousands of objects of Postgres itself out before rights are asked for one by one.
 OBJECTS = """
 with ours as (select oid, rolname from pg_roles where rolname = %(role)s),
 spaces as (select oid, nspname, nspowner from pg_namespace
@@ -29,7 +30,7 @@ objects as (
     'pg_namespace'::regclass::oid as classid, n.oid as objid
   from spaces n, ours
   union all
-  select case c.relkind when 'S' then 'sequence' else 'table' end, format('%%I.%%I', n.nspname, c.relname), c.relowner,
+  select case c.relkind when 'S' then 'sequence' else 'table' end, format('%%I.%%I', c.nspname, c.relname), c.relowner,
     not exists(select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
       and c.relkind = 'S' and d.deptype in ('a', 'i')),
     case when c.relkind = 'S'
@@ -38,18 +39,20 @@ objects as (
     and (c.relkind not in ('r', 'p') or has_table_privilege(ours.oid, c.oid, 'insert')
       and has_table_privilege(ours.oid, c.oid, 'update') and has_table_privilege(ours.oid, c.oid, 'delete')),
     'pg_class'::regclass::oid, c.oid
-  from pg_class c join spaces n on n.oid = c.relnamespace, ours
-  where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  from (select c.oid, c.relname, c.relkind, c.relowner, n.nspname
+    from pg_class c join spaces n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') offset 0) c, ours
   union all
   select 'routine', p.oid::regprocedure::text, p.proowner, true,
     has_function_privilege(ours.oid, p.oid, 'execute'), 'pg_proc'::regclass::oid, p.oid
-  from pg_proc p join spaces n on n.oid = p.pronamespace, ours
-  where p.prokind in ('f', 'p', 'w')
+  from (select p.oid, p.proowner from pg_proc p join spaces n on n.oid = p.pronamespace
+    where p.prokind in ('f', 'p', 'w') offset 0) p, ours
   union all
-  select 'type', format('%%I.%%I', n.nspname, t.typname), t.typowner, true,
+  select 'type', format('%%I.%%I', t.nspname, t.typname), t.typowner, true,
     has_type_privilege(ours.oid, t.oid, 'usage'), 'pg_type'::regclass::oid, t.oid
-  from pg_type t join spaces n on n.oid = t.typnamespace left join pg_class c on c.oid = t.typrelid, ours
-  where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and c.relkind = 'c'
+  from (select t.oid, t.typname, t.typowner, n.nspname from pg_type t join spaces n on n.oid = t.typnamespace
+    left join pg_class c on c.oid = t.typrelid
+    where t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and c.relkind = 'c' offset 0) t, ours
 )
 select kind, name, pg_get_userbyid(owner) as owner, movable, usable from objects
 where (%(all)s or not usable) and (classid, objid) not in (select classid, objid from extended)
