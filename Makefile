@@ -2,7 +2,7 @@
 #
 #   make up      the whole stack, and an agent in it    make test    everything that is checked
 #   make down    all of it ended, state kept            make check   lint, types, import contracts
-#   make chaos   the full table of kills (long)         make bench   speed and memory, as a table
+#   make chaos   all kills, a storm of them (an hour)   make bench   speed and memory, as a table
 #   make lock    resolve the dependencies anew
 
 PYTHON ?= python3
@@ -30,7 +30,8 @@ check: venv-dev
 	@$(BIN)/lint-imports
 
 chaos: venv-dev
-	@$(BIN)/python -m pytest tests/chaos tests/journeys/test_contract.py::test_the_exercise_with_its_own_cron
+	@$(BIN)/python -m pytest tests/chaos tests/journeys/test_records_away.py \
+	  tests/journeys/test_contract.py::test_the_exercise_with_its_own_cron
 
 bench: venv-dev
 	@$(BIN)/python -m pytest -s tests/benchmarks

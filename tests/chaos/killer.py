@@ -27,6 +27,8 @@ WEIGHTS = {
     "valkey": 3,
     "server": 4,
 }
+BEARABLE = 3.0
+"""Processes that want to run, by core; a storm alone brings about as many."""
 SEVERAL = 0.2
 MOST = 4
 ALONE = 25.0
@@ -40,7 +42,7 @@ class Killer:
     stack: Stack
     seed: int
     pace: float
-    """Seconds between two strikes, on average."""
+    """Seconds between two strikes, on average; longer while the machine has more to do than it can."""
     strikes: int = 0
     killed: Counter[str] = field(default_factory=Counter)
 
@@ -50,7 +52,7 @@ class Killer:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self.pace * self._choice.uniform(0.4, 1.6))
+            await asyncio.sleep(self.pace * self._choice.uniform(0.4, 1.6) * crowd())
             await self.strike()
 
     async def strike(self) -> None:
@@ -107,6 +109,12 @@ class Operator:
         done = await asyncio.to_thread(self.stack.graphyard, "up", "--no-example", check=False)
         if done.returncode != 0:
             self.failed.append(done.stderr.strip())
+
+
+def crowd() -> float:
+    """By how much more than bearable the machine is loaded: where starting takes so much longer, a fixed pace
+    would strike everything down before it stands."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / BEARABLE)
 
 
 def kill(pid: int, stack: Stack) -> bool:

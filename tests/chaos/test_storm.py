@@ -83,7 +83,7 @@ async def test_a_storm_loses_nothing(fresh_stack: Stack, told: list[str]) -> Non
         ]
         told.append(f"{time.monotonic() - began:.0f} s in all; wrong: {len(wrong)}")
     assert not wrong, "\n".join(wrong)
-    assert killer.strikes >= took / pace / 3, "hardly anything was killed"
+    assert killer.strikes >= rollouts / 10, "hardly anything was killed"
 
 
 async def _leave(developer: Developer, turn: asyncio.Semaphore) -> None:
