@@ -24,7 +24,7 @@ LINE = re.compile(
     r"|spawned: '(?P<born>[^']+)' with pid (?P<pid>\d+))"
 )
 SIGNAL = re.compile(r"terminated by (SIG[A-Z0-9]+)")
-KILLED, LIMIT_STATUS = "SIGKILL", "exit status 137"
+KILLED = "SIGKILL"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataplane.images.whole import Bundles
 from dataplane.local.databases import LocalDatabases
 from dataplane.local.deaths import Deaths
 from dataplane.local.environment import Environment
+from dataplane.local.fallen import Fallen
 from dataplane.local.orphans import Orphans
 from dataplane.local.ours import Ours
 from dataplane.local.postgres import Postgres
@@ -49,14 +50,15 @@ def local_plane(
     servers = LocalServers(
         replicas, supervisor, ours, public_url=public_url, progress_seconds=progress_seconds
     )
-    sight = ServerSight(replicas, servers, supervisor, Deaths(home), stuck_seconds=stuck_seconds)
+    deaths = Deaths(home)
+    sight = ServerSight(replicas, servers, supervisor, deaths, stuck_seconds=stuck_seconds)
     upkeep = LocalUpkeep(
         servers=sight,
         postgres=postgres,
-        redis=redis,
+        redis=Fallen(home, redis, replicas.slots, deaths),
         slots=replicas.slots,
         bundles=bundles,
-        remedies=Remedies(replicas, servers, sight, supervisor, databases, images, bundles, ours),
+        remedies=Remedies(replicas, servers, sight.started, supervisor, databases, images, bundles, ours),
         watch=lambda: Watch(home, supervisor, postgres, redis, ours, stuck_seconds=stuck_seconds).changes(),
         survey=Survey(name, home, supervisor, postgres, bundles).pages,
         remove_orphan=Orphans(home, supervisor, postgres_admin).remove,

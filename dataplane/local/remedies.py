@@ -12,7 +12,7 @@ from dataplane.local.ours import Ours
 from dataplane.local.programs import Program
 from dataplane.local.replicas import Replicas
 from dataplane.local.servers import LocalServers
-from dataplane.local.sight import ServerSight
+from dataplane.local.started import Started
 from dataplane.local.supervisor import Supervisor
 from dataplane.plane import Databases, Images, Tell
 from workflows import names
@@ -33,7 +33,7 @@ class Remedies:
         self,
         replicas: Replicas,
         servers: LocalServers,
-        sight: ServerSight,
+        started: Started,
         supervisor: Supervisor,
         databases: Databases,
         images: Images,
@@ -42,7 +42,7 @@ class Remedies:
     ) -> None:
         self._replicas = replicas
         self._servers = servers
-        self._sight = sight
+        self._started = started
         self._supervisor = supervisor
         self._databases = databases
         self._images = images
@@ -117,9 +117,7 @@ class Remedies:
             state = states.get(name)
             if state is None or not state.pid:
                 down.append(name)
-            elif await asyncio.to_thread(
-                self._sight.started_otherwise, program, self._sight.note(name, state)
-            ):
+            elif await asyncio.to_thread(self._started.otherwise, program, self._started.note(name, state)):
                 other.append(name)
             else:
                 await asyncio.to_thread(self._replicas.files.write, program)

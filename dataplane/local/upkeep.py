@@ -20,7 +20,7 @@ from dataplane.local.replica import AWAY
 from dataplane.local.slots import Slots
 from dataplane.plane import Tell
 from workflows.accounts import Sighted
-from workflows.drift import AS_WISHED, PRESENT, RUNNING, WHOLE, Fact, Field
+from workflows.drift import AS_WISHED, PRESENT, RUNNING, Fact, Field
 from workflows.mending import Treatment
 from workflows.shapes import Resource, Wish
 from workflows.surveys import SurveyPage
@@ -89,16 +89,17 @@ class LocalUpkeep:
             OF_DOORS: asyncio.create_task(self._part(wish, self._doors(wish))),
             OF_IMAGES: asyncio.create_task(self._part(wish, self._images(wish))),
         }
-        databases = flavour(wish.flavour).databases
-        if databases and not wish.custom_postgres:
-            parts[OF_POSTGRES] = asyncio.create_task(self._part(wish, self._postgres.facts(wish)))
-        if databases and not wish.custom_redis:
-            parts[OF_REDIS] = asyncio.create_task(self._part(wish, self._redis.facts(wish)))
+        parts |= self._databases(wish)
         try:
             if await parts[OF_SERVERS] is None and OF_REDIS in parts:
                 # Whoever supervises the one supervises the other.
                 parts.pop(OF_REDIS).cancel()
             found = {fields: await part for fields, part in parts.items()}
+            if AWAY in (fact.seen for fact in found[OF_SERVERS] or ()):
+                # A replica takes its time to say so: what befell its databases meanwhile shows only now.
+                again = {fields: part for fields, part in self._databases(wish).items() if fields in parts}
+                parts |= again
+                found |= {fields: await part for fields, part in again.items()}
         finally:
             for part in parts.values():
                 part.cancel()
@@ -118,9 +119,6 @@ class LocalUpkeep:
         await asyncio.to_thread(self._bundles.read_next)
         async with contextlib.aclosing(self._survey()) as pages:
             async for page in pages:
-                for fact in (fact for one in page.seen for fact in one.facts):
-                    if fact.field is Field.BUNDLE and fact.seen == WHOLE:
-                        fact.seen = self._bundles.known(fact.name)
                 yield page
 
     def watch(self) -> AsyncIterator[set[UUID]]:
@@ -136,6 +134,15 @@ class LocalUpkeep:
         except Exception as error:  # whatever one part stumbles over, the others are seen
             log.warning("could not look", deployment=str(wish.deployment_id), error=type(error).__name__)
             return None
+
+    def _databases(self, wish: Wish) -> dict[frozenset[Field], asyncio.Task[list[Fact] | None]]:
+        """Those of them that are ours are looked at from now on."""
+        parts: dict[frozenset[Field], asyncio.Task[list[Fact] | None]] = {}
+        if flavour(wish.flavour).databases and not wish.custom_postgres:
+            parts[OF_POSTGRES] = asyncio.create_task(self._part(wish, self._postgres.facts(wish)))
+        if flavour(wish.flavour).databases and not wish.custom_redis:
+            parts[OF_REDIS] = asyncio.create_task(self._part(wish, self._redis.facts(wish)))
+        return parts
 
     async def _doors(self, wish: Wish) -> list[Fact]:
         return await asyncio.to_thread(lambda: [*doors.facts(self._slots, wish)])
