@@ -11,7 +11,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from tests.benchmarks import memory, rollouts, rows, sweeps, temporal
+from tests.benchmarks import drift, memory, rollouts, rows, sweeps, temporal
 from tests.benchmarks.table import Row, markdown
 from tests.journeys.yard import Yard, project
 from tests.stack import Stack
@@ -35,13 +35,14 @@ async def test_figures(fresh_stack: Stack, make_database: Callable[[str], str], 
         hour = await temporal.idle(client, IDLE_SECONDS)
         alone = await memory.weigh(stack)
         table += await rollouts.measure(stack, yard)
+        table += await drift.measure(stack, yard)
         count = await fill(yard, MORE)
         table += memory.rows(alone, await memory.weigh(stack), count - 1)
         table += temporal.rows(first, Counter(second) - Counter(first), hour, IDLE_SECONDS, 1)
         table += await rows.measure(stack, yard)
     table += await sweeps.measure(make_database, migrated)
     print(f"\n{machine()}\n\n{markdown(table)}")
-    assert len(table) >= 18, "a figure is missing"
+    assert len(table) >= 29, "a figure is missing"
 
 
 async def fill(yard: Yard, more: int) -> int:

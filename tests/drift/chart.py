@@ -78,6 +78,15 @@ class Chart:
         self.all = [one for one in _listed(await self.now()) if one.key not in self._known]
         return self.all
 
+    async def until_swept(self, times: int = 2) -> None:
+        """So many sweeps of the plane end from now on; the last of them began after this was called."""
+        deadline, seen = time.monotonic() + 60, set[str]()
+        while len(seen) <= times:
+            now = await self._patient.yard.call("GET", "/v2/listeners/local/drift")
+            seen |= {now["swept"]["at"]} if now["swept"] else set()
+            assert time.monotonic() < deadline, f"the plane is not swept: {now['swept']}"
+            await asyncio.sleep(TICK)
+
     async def until_state(self, state: str, limit: float) -> None:
         deadline = time.monotonic() + limit
         while (now := await self.now())["state"] != state:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.drift import agent, leftovers
 from tests.drift.conftest import Line, Ward
-from tests.drift.leftovers import Ghost
+from tests.drift.leftovers import Ghost, Thing
 from tests.drift.patient import Patient
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -30,8 +30,8 @@ async def test_leftovers_are_listed_and_only_ours_and_empty_ones_go(ward: Ward, 
         theirs = {await leave(unknown): leave for leave in (*leftovers.EMPTY, *leftovers.FULL)}
         found = await until_listed(hands, {*ours, *data, *theirs})
         account.append(Line("leftovers, twelve kinds", None, time.time() - began, "orphans", None))
-        assert {one["name"] for one in found.values() if one["holds_data"]} == {
-            name for name, leave in {**data, **theirs}.items() if leave in leftovers.FULL
+        assert {thing for thing, one in found.items() if one["holds_data"]} == {
+            thing for thing, leave in {**data, **theirs}.items() if leave in leftovers.FULL
         }
         await until_gone(hands, set(ours))
         account.append(Line("leftovers of ours, empty", None, None, "removed", time.time() - began))
@@ -56,29 +56,29 @@ async def buried(hands: Patient) -> Ghost:
     return Ghost("ghost", UUID(deployment), hands)
 
 
-async def until_listed(hands: Patient, names: set[str]) -> Mapping[str, Any]:
-    """The orphans of these names, once all of them are listed."""
+async def until_listed(hands: Patient, things: set[Thing]) -> Mapping[Thing, Any]:
+    """These orphans, once all of them are listed."""
     deadline = time.monotonic() + LIMIT
     while True:
-        listed = {one["name"]: one for one in await orphans(hands)}
-        if names <= listed.keys():
-            return {name: listed[name] for name in names}
-        assert time.monotonic() < deadline, f"not listed: {names - listed.keys()}; only {sorted(listed)}"
+        listed = await orphans(hands)
+        if things <= listed.keys():
+            return {thing: listed[thing] for thing in things}
+        assert time.monotonic() < deadline, f"not listed: {things - listed.keys()}; only {sorted(listed)}"
         await asyncio.sleep(0.2)
 
 
-async def until_gone(hands: Patient, names: set[str]) -> None:
+async def until_gone(hands: Patient, things: set[Thing]) -> None:
     deadline = time.monotonic() + LIMIT
-    while left := names & {one["name"] for one in await orphans(hands)}:
+    while left := things & (await orphans(hands)).keys():
         assert time.monotonic() < deadline, f"still there: {left}"
         await asyncio.sleep(0.2)
 
 
-async def orphans(hands: Patient) -> list[dict[str, Any]]:
+async def orphans(hands: Patient) -> dict[Thing, Any]:
     """What the plane's drift resource lists."""
-    found: list[dict[str, Any]] = (await hands.yard.call("GET", "/v2/listeners/local/drift"))["orphans"]
-    return found
+    found = await hands.yard.call("GET", "/v2/listeners/local/drift")
+    return {(one["kind"], one["name"]): one for one in found["orphans"]}
 
 
 async def ask_removal(hands: Patient, orphan: Mapping[str, Any]) -> None:
-    await hands.yard.call("POST", f"/v2/listeners/local/orphans/{orphan['id']}/remove")
+    await hands.yard.call("DELETE", f"/v2/listeners/local/orphans/{orphan['id']}")

@@ -1,7 +1,5 @@
 """What a person decides about drift holds: only told, not even looked at, and looked at once more on demand."""
 
-import asyncio
-
 import pytest
 
 from tests.drift import doors
@@ -10,9 +8,6 @@ from tests.drift.conftest import Ward
 from workflows.drift import Field
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
-
-SWEEPS = 7.0
-"""Seconds in which every sweep and the watch have looked twice."""
 
 
 async def test_with_report_it_is_told_and_left_alone(ward: Ward) -> None:
@@ -26,7 +21,7 @@ async def test_with_report_it_is_told_and_left_alone(ward: Ward) -> None:
         told = await chart.told([Field.LINK], "", "", limit=30)
         assert told.closed_at is None
         await chart.until_state("reported", limit=30)
-        await asyncio.sleep(SWEEPS)
+        await chart.until_swept()
         assert not patient.slots()[1].is_symlink()
         assert (await chart.now())["state"] == "reported"
     finally:
@@ -44,7 +39,7 @@ async def test_paused_nobody_looks_and_afterwards_all_is_done(ward: Ward) -> Non
     await patient.choose("paused")
     try:
         await doors.remove_a_link(patient)
-        await asyncio.sleep(SWEEPS)
+        await chart.until_swept()
         assert not patient.slots()[1].is_symlink()
         assert not await chart.news()
         assert (await chart.now())["state"] == "paused"
