@@ -36,6 +36,7 @@ class Postgres:
     def __init__(self, admin_dsn: str, keys: Path, *, patience: float = 10) -> None:
         self._dsn = admin_dsn
         self._keys = keys
+        self._patience = patience
         self._kept = Kept(admin_dsn, patience=patience)
         self._insides = Insides(self._inside)
 
@@ -132,7 +133,7 @@ class Postgres:
         return Keyring.load(self._keys).open_map(wish.credentials, str(wish.deployment_id))["postgres"]
 
     async def _inside(self, name: str) -> Inside:
-        async with self._connection(name) as connection:
+        async with asyncio.timeout(self._patience), self._connection(name) as connection:
             return await look_inside(connection, name)
 
     async def _check_budget(self, connection: AsyncConnection, wish: Wish) -> None:
