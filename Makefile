@@ -30,7 +30,7 @@ check: venv-dev
 	@$(BIN)/lint-imports
 
 chaos: venv-dev
-	@$(BIN)/python -m pytest tests/chaos tests/journeys/test_records_away.py \
+	@$(BIN)/python -m pytest tests/chaos tests/drift tests/journeys/test_records_away.py \
 	  tests/journeys/test_contract.py::test_the_exercise_with_its_own_cron
 
 bench: venv-dev

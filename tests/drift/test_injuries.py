@@ -12,11 +12,12 @@ from tests.drift.patient import Patient
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-FOUND_WITHIN = 30.0
+ROWS = [pytest.param(one, id=one.name, marks=[pytest.mark.chaos] if one.chaos else []) for one in TABLE]
+FOUND_WITHIN = 45.0
 """Generous, as the machine is shared; what is usual is in the account that is printed."""
 
 
-@pytest.mark.parametrize("injury", [pytest.param(one, id=one.name) for one in TABLE])
+@pytest.mark.parametrize("injury", ROWS)
 async def test_an_injury_heals(ward: Ward, account: list[Line], injury: Injury) -> None:
     patient = ward.next(two=injury.two)
     chart = Chart(patient)
