@@ -9,10 +9,11 @@ from typing import Protocol
 
 from dataplane.local.deaths import WORDS, Death, Deaths, tail
 from dataplane.local.diagnosis import last_lines
+from dataplane.local.seen import LOOPING
 from dataplane.local.sight import TOLD_FOR
 from dataplane.local.slots import Slots
 from workflows import names
-from workflows.drift import MISSING, RUNNING, SUSPENDED, Fact, Field
+from workflows.drift import STARTING, Fact, Field
 from workflows.shapes import Wish
 
 
@@ -42,7 +43,7 @@ class Fallen:
     def _told(self, name: str, found: Sequence[Fact], deaths: Sequence[Death]) -> list[Fact]:
         """A death that is not over gives what is seen its beginning."""
         now = next((fact for fact in found if fact.field is Field.REDIS), None)
-        over = now is None or now.seen in (MISSING, RUNNING, SUSPENDED)
+        over = now is None or now.seen not in (STARTING, LOOPING)
         if now is not None and not over:
             now.since = deaths[-1].at
         log = tail(self._home / "logs" / f"{name}.log", WORDS)

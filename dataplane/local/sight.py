@@ -27,6 +27,8 @@ from workflows.shapes import Wish
 
 TOLD_FOR = timedelta(minutes=10)
 """How long a death that is over is spoken of."""
+SAME_END = 2.0
+"""Seconds; supervisor itself tells ends in whole ones."""
 UNSUPERVISED, WRITTEN = "unsupervised", "only written down"
 OUT_OF_MEMORY, ENDED = "out of memory", "exit status 0"
 
@@ -119,8 +121,8 @@ class ServerSight:
         """How its process is now, and how it died before. A death that is not over tells since when and why."""
         text = tail(log, WORDS) if deaths else ""
         past = [self._death(one, text, secrets) for one in deaths]
-        over = is_ in (MISSING, RUNNING, SUSPENDED)
-        last = None if over or not past else past.pop()
+        over = is_ in (MISSING, RUNNING, SUSPENDED) or not past or not _latest(state, deaths[-1])
+        last = None if over else past.pop()
         yield from past
         if last is not None:
             code = last.code or (Code.CRASH_LOOP if is_ == seen.LOOPING else None)
@@ -187,6 +189,11 @@ class ServerSight:
                 is_ = UNSUPERVISED if alive else WRITTEN
             facts.append(Fact(field=Field.PROCESS, name=name, seen=is_))
         return facts
+
+
+def _latest(state: State | None, death: Death) -> bool:
+    """Whether that death is how the process last ended: somebody may have stopped it since."""
+    return state is None or not state.ended or abs(state.ended - death.at.timestamp()) < SAME_END
 
 
 def _last(log: Path, secrets: frozenset[str]) -> str:
