@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.access import Tenant
@@ -53,8 +53,10 @@ async def change(
     return await _shown(session, row, Window(limit=20, offset=0))
 
 
-@router.post("/look", status_code=202, summary="Ask for a look now", responses=UNSEEN)
-async def look(deployment_id: UUID, caller: Caller, house: House, session: Session) -> None:
+@router.post(
+    "/look", status_code=202, summary="Ask for a look now", responses=UNSEEN, response_class=Response
+)
+async def look(deployment_id: UUID, caller: Caller, house: House, session: Session) -> Response:
     """Its plane is looked at now, and what was given up is tried again."""
     async with session.begin():
         row = await held(session, caller, deployment_id)
@@ -66,6 +68,7 @@ async def look(deployment_id: UUID, caller: Caller, house: House, session: Sessi
     # A look that is asked for is on no record: who cannot be told cannot be said to know.
     if not await _inspect(house, caller, row):
         raise Unready(AWAY_TEMPORAL, {"Retry-After": "3"})
+    return Response(status_code=202)
 
 
 async def scores(

@@ -141,8 +141,12 @@ def sight(where: dict[str, Any], now: datetime) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """1.2 s, 43 s, or - where nothing was measured."""
-    return "-" if value is None else f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    """9 ms, 1.2 s, 43 s, or - where nothing was measured."""
+    if value is None:
+        return "-"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def span(moment: str, now: datetime) -> str:

@@ -143,6 +143,11 @@ def test_all_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "last 30d 0 0 0 - / - - / -" in lines
 
 
+@pytest.mark.parametrize(("value", "told"), [(None, "-"), (0.009, "9 ms"), (1.234, "1.2 s"), (43.4, "43 s")])
+def test_times_are_told_as_exactly_as_they_matter(value: float | None, told: str) -> None:
+    assert drift.seconds(value) == told
+
+
 def test_nothing_is_there_to_be_told(capsys: pytest.CaptureFixture[str]) -> None:
     drift.show(a_plane(status="unknown"), [], NOW)
     assert said(capsys) == ["plane local unknown", "deployments: none yet"]
