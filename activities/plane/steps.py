@@ -1,8 +1,10 @@
 """The plane steps over a plane's ports: each a call, kept alive by heartbeats, with failures told."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from temporalio import activity
 
@@ -118,7 +120,7 @@ class PortSteps(PlaneSteps):
     @activity.defn
     async def watch(self, plane: str) -> None:
         async with self._cleaning() as tell:
-            await follow(self._plane.upkeep, self._notify, self._shift, tell)
+            await unless_leaving(follow(self._plane.upkeep, self._notify, self._shift, tell))
 
     @asynccontextmanager
     async def _step(self) -> AsyncIterator[Tell]:
@@ -132,3 +134,17 @@ class PortSteps(PlaneSteps):
         with told(None):
             async with heartbeat() as tell:
                 yield tell
+
+
+async def unless_leaving(story: Coroutine[Any, Any, None]) -> None:
+    """Something without an end of its own ends with its worker: nobody should have to wait for it then."""
+    working = asyncio.create_task(story)
+    leaving = asyncio.create_task(activity.wait_for_worker_shutdown())
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait([working, leaving])

@@ -9,7 +9,7 @@ from workflows.accounts import Finder
 from workflows.causes import Code, Refused
 from workflows.drift import Field
 from workflows.mending import State
-from workflows.shapes import Policy, ResourceKind
+from workflows.shapes import Phase, Policy, ResourceKind
 
 
 async def test_what_is_well_is_only_accounted_for(ward: Ward) -> None:
@@ -270,3 +270,29 @@ async def test_a_plane_that_was_away_does_what_is_wanted_now_and_once(client: Cl
             await until(ward.runs_only(wish, 4))
     assert (ward.memory.calls["switch"], ward.memory.calls["retire"]) == (1, 1)
     assert ward.memory.calls["repair"] <= 1
+
+
+async def test_whoever_lists_workflows_sees_what_is_repaired(client: Client) -> None:
+    ward = Ward(client)
+    async with ward.working():
+        wish = await ward.admit()
+
+        async def shown() -> Phase | None:
+            found = (await ward.entity(wish).describe()).typed_search_attributes.get(names.PHASE)
+            return Phase(found) if found else None
+
+        async def resting() -> bool:
+            return await shown() is Phase.RESTING
+
+        async def repairing() -> bool:
+            return await shown() is Phase.REPAIRING
+
+        await until(resting)
+        ward.memory.injuries.lose_replica(wish.deployment_id)
+        held = ward.memory.hold("repair")
+        await ward.inspect(wish)
+        await held.reached.wait()
+        await until(repairing)
+        held.release()
+        await until(resting)
+        await ward.entity(wish).terminate()

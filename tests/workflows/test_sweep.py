@@ -1,18 +1,23 @@
 """The sweep over a plane: everything held against the records, and only what differs is looked at closer."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from records import orphan
 from tests.workflows.test_given_up import serving
+from tests.workflows.ward import Ledger, Ward
 from tests.workflows.yard import Yard, until
+from worker.queues import bound
 from workflows import names, sweep
 from workflows.accounts import Finder
 from workflows.mending import State
 from workflows.shapes import Resource, ResourceKind, RevisionStatus, Swept
-from workflows.sweep import both
+from workflows.steps import ControlSteps
+from workflows.sweep import Sweep, both
 
 
 async def test_a_plane_that_is_as_recorded(yard: Yard) -> None:
@@ -71,18 +76,39 @@ async def test_orphans_are_reported_first_and_removed_after_their_time(yard: Yar
 
 
 async def test_a_plane_that_is_away_holds_no_sweep_up(
-    idle_yard: Yard, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with idle_yard.working(with_plane=False):
-        row = await idle_yard.create()
-        monkeypatch.setattr(sweep, "ABSENT", timedelta(seconds=1))
-        swept = await idle_yard.sweep()
+    """Out of the sandbox, so that the test need not wait as long as a sweep does."""
+    monkeypatch.setattr(sweep, "ABSENT", timedelta(seconds=1))
+    worker = Worker(
+        client,
+        task_queue=names.CONTROL,
+        workflows=[Sweep],
+        activities=bound(Ledger(), ControlSteps),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with worker:
+        swept = await client.execute_workflow(
+            Sweep.run, "nowhere", id=f"sweep-{uuid4()}", task_queue=names.CONTROL
+        )
     assert swept.nudged == 1
-    assert swept.sentence.endswith("plane local cannot be seen: its worker is away")
-    assert f"{row.name} waited" in swept.sentence
+    assert swept.sentence == (
+        "1 deployment, 1 nudged: agent waited 70 s; plane nowhere cannot be seen: its worker is away"
+    )
 
 
-async def test_a_wish_made_while_the_plane_was_away_is_done_once(idle_yard: Yard, client: Client) -> None:
+async def test_a_plane_that_cannot_be_compared_says_why(idle_ward: Ward) -> None:
+    ward = idle_ward
+    ward.memory.fail("observe_all", *[ConnectionError("supervisord is away")] * 2)
+    async with ward.working():
+        swept = await ward.client.execute_workflow(
+            Sweep.run, "local", id=f"sweep-{uuid4()}", task_queue=names.CONTROL
+        )
+    assert "plane local was not compared: ConnectionError: supervisord is away" in swept.sentence
+    assert ward.memory.calls["observe_all"] == 2
+
+
+async def test_a_wish_made_while_the_plane_was_away_is_done_once(idle_yard: Yard) -> None:
     async with idle_yard.working():
         row = await serving(idle_yard)
     idle_yard.memory.injuries.lose_replica(row.id)

@@ -106,7 +106,7 @@ class Ledger(ControlSteps):
 
     @activity.defn
     async def nudge_unattended(self, plane: str) -> Swept:
-        return Swept()
+        return Swept(deployments=1, nudged=1, sentence="1 deployment, 1 nudged: agent waited 70 s")
 
 
 class Ward:

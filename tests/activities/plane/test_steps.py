@@ -1,5 +1,6 @@
 """The plane steps over a plane that remembers: thin, so there is little that could be wrong with them."""
 
+import asyncio
 import inspect
 
 import pytest
@@ -51,6 +52,23 @@ async def test_a_refusal_says_what_kind(steps: PortSteps, memory: Memory) -> Non
     with pytest.raises(ApplicationError) as caught:
         await ActivityEnvironment().run(steps.build, a_wish(archive=an_archive()))
     assert (caught.value.type, caught.value.non_retryable) == ("DiskFull", True)
+
+
+async def test_a_watch_ends_with_its_worker(steps: PortSteps, memory: Memory) -> None:
+    environment = ActivityEnvironment()
+    watching = asyncio.create_task(environment.run(steps.watch, "local"))
+    while not memory.calls["watch"]:
+        await asyncio.sleep(0.01)
+    assert not watching.done()
+    environment.worker_shutdown()
+    async with asyncio.timeout(1):
+        await watching
+
+
+async def test_a_watch_that_breaks_says_so(steps: PortSteps, memory: Memory) -> None:
+    memory.fail("watch", ConnectionError("the plane is away"))
+    with pytest.raises(ApplicationError, match="the plane is away"):
+        await ActivityEnvironment().run(steps.watch, "local")
 
 
 @pytest.mark.parametrize(
