@@ -27,6 +27,8 @@ from dataplane.local.traces import Signature
 from workflows.drift import AS_WISHED, MOVES, RUNNING
 
 OURS = re.compile(r"(server|redis)-([0-9a-f]{8})(?:-(\d+)-(\d+))?")
+ASK_AGAIN = 1.0
+"""Seconds. What has a process moves in /proc first; only what waits or is forgotten moves without."""
 COARSE = {"STARTING": "up", "RUNNING": "up"}
 GRACE = 60.0
 """Seconds in which a process may take its time to answer for the first time."""
@@ -37,7 +39,9 @@ class Processes:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._reading, self._asking, self._asking_again = Pace(0.01), Pace(0.01), Pace(0.15)
+        self._reading, self._asking, self._asking_again = Pace(0.01), Pace(0.01, period=ASK_AGAIN), Pace(0.15)
+        self._asked: tuple[float, float] | None = None
+        """When the supervisor was asked last, and before that."""
         self._kernel: dict[int, str] = {}
         self._found: dict[str, Signature] | None = None
         self.states: dict[str, State] = {}
@@ -50,12 +54,14 @@ class Processes:
         kernel = await self._reading.thread(partial(_letters, self.states))
         moved = kernel != self._kernel or "" in kernel.values()
         if self._found is None or self._asking.due or (moved and self._asking_again.due):
+            began = time.time()
             # The daemon spends as much again.
             states = await self._asking.thread(self._supervisor.glanced)
             self._asking_again.spent(self._asking.last)
             if states is None:
                 self._found = None
                 return None
+            self._asked = began, self._asked[0] if self._asked else began
             self.states = {name: one for name, one in states.items() if OURS.fullmatch(name)}
             kernel = await asyncio.to_thread(_letters, self.states)
         self._kernel = kernel
@@ -76,12 +82,14 @@ class Processes:
         """Between which moments that program became what it is, as far as the kernel and the supervisor
         know; they tell when a process was born or ended, not when it was suspended."""
         one = self.states.get(thing)
-        if one is None or self._kernel.get(one.pid) == "T":
+        if one is not None and self._kernel.get(one.pid) == "T":
             return None
-        if one.pid:
+        if one is not None and one.pid:
             born = _born(one.pid)
             return (born, born) if born else None
-        return (one.ended, one.ended + 1) if one.ended else None
+        if one is not None and one.ended:
+            return one.ended, one.ended + 1
+        return (self._asked[1], time.time()) if self._asked else None
 
 
 class Pulses:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -9,6 +11,7 @@ from uuid import UUID
 from dataplane.images.bundle import COMPLETE, RECORD, SOURCE, VENV
 from dataplane.local.ours import SETTLE, Ours
 from dataplane.local.programs import Program, Sealed
+from dataplane.local.seen import STOPPED, letter
 from dataplane.local.slots import Slots
 from dataplane.local.supervisor import Supervisor
 from dataplane.local.watch import Watch
@@ -151,6 +154,15 @@ class Place:
                 self.written(id_)
                 self.slots.socket(short, 1, 0).touch()
                 self.slots.lead(short, names.slug("agent", id_), 1, 1)
+
+    async def send(self, name: str, number: int) -> None:
+        """A signal; one that stops or continues has done so when this returns, however busy the machine is."""
+        pid = await self.pid(name)
+        os.kill(pid, number)
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            async with asyncio.timeout(30):
+                while (letter(pid) == STOPPED) is not (number == signal.SIGSTOP):
+                    await asyncio.sleep(0.01)
 
     async def pid(self, name: str) -> int:
         state = await self.supervisor.state(name)

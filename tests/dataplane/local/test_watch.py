@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +19,7 @@ from tests.dataplane.local.conftest import Daemon
 from tests.dataplane.local.place import PACKAGE, Place
 from workflows import names
 
-SOON = 10
+SOON = 15
 """Looks within which every change shows; a worker's are half a second apart."""
 ASKED = {"a server that hangs": 80, "a Valkey that does not answer": 50}
 """Those that have to be asked are asked every two seconds, and have two seconds to answer."""
@@ -76,11 +75,11 @@ Injury = Callable[[Place, UUID], Awaitable[None]]
 
 
 async def killed(place: Place, id_: UUID) -> None:
-    os.kill(await place.pid(names.server(id_, 1, 0)), signal.SIGKILL)
+    await place.send(names.server(id_, 1, 0), signal.SIGKILL)
 
 
 async def suspended(place: Place, id_: UUID) -> None:
-    os.kill(await place.pid(names.server(id_, 1, 0)), signal.SIGSTOP)
+    await place.send(names.server(id_, 1, 0), signal.SIGSTOP)
 
 
 async def stopped(place: Place, id_: UUID) -> None:
@@ -88,11 +87,11 @@ async def stopped(place: Place, id_: UUID) -> None:
 
 
 async def valkey_killed(place: Place, id_: UUID) -> None:
-    os.kill(await place.pid(names.redis(id_)), signal.SIGKILL)
+    await place.send(names.redis(id_), signal.SIGKILL)
 
 
 async def valkey_suspended(place: Place, id_: UUID) -> None:
-    os.kill(await place.pid(names.redis(id_)), signal.SIGSTOP)
+    await place.send(names.redis(id_), signal.SIGSTOP)
 
 
 def file(change: Callable[[Path, str], object]) -> Injury:
