@@ -80,6 +80,11 @@ TREATED: dict[str, tuple[list[Difference], int, list[tuple[str, list[str]]]]] = 
         0,
         [("provision", [DATABASE]), ("restart", [])],
     ),
+    "a role is gone, and pools hold sessions of it": (
+        [differs(Field.ROLE, DATABASE, MISSING), differs(Field.ANSWER)],
+        0,
+        [("provision", [DATABASE]), ("restart", []), ("await", [SERVER])],
+    ),
     "a database and a server are gone": (
         [differs(Field.DATABASE, DATABASE), differs(Field.PROCESS)],
         0,
