@@ -66,7 +66,8 @@ class Orphans:
         await self._supervisor.remove(name, urge="INT")
         socket = self._slots.socket(short, number, index)
         await strays.end(str(socket), at_once=True)
-        await asyncio.to_thread(socket.unlink, missing_ok=True)
+        for left in (socket, self._home / "run" / "ran" / name):
+            await asyncio.to_thread(left.unlink, missing_ok=True)
 
     async def _redis(self, name: str, short: str, *, asked: bool) -> None:
         data = self._home / "data" / "redis" / short

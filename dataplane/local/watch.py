@@ -259,12 +259,19 @@ class Watch:
             "owners": [str(owner) for short, owner in self._traces.owners.items() if short in there],
             "known": {look.name: look.known for look in self._looks if look.known is not None},
         }
+        try:
+            self._write(json.dumps(said, separators=(",", ":")))
+            self._dirty = False
+        except OSError as error:  # a full disk, most likely: at worst something is told twice
+            log.warning("the watch cannot keep what it saw", error=str(error))
+        self._saved = time.monotonic()
+
+    def _write(self, text: str) -> None:
         fresh = self._file.with_name(f".{self._file.name}.{os.getpid()}.new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(said, file, separators=(",", ":"))
+            file.write(text)
         fresh.replace(self._file)
-        self._dirty, self._saved = False, time.monotonic()
 
 
 def _any(before: Signature, after: Signature) -> list[str]:

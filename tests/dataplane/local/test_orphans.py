@@ -39,10 +39,12 @@ async def test_a_server(home: Path, supervisor: Supervisor, orphans: Orphans) ->
     for one in (name, other):
         await supervisor.put(sleeper(home, one))
     (home / "run" / "rev" / f"{SHORT}-3-0.sock").touch()
+    (home / "run" / "ran").mkdir()
+    (home / "run" / "ran" / name).touch()
     for _ in range(2):
         await orphans.remove(Resource(kind=ResourceKind.PROCESS, name=name))
         assert [*await supervisor.all_states()] == [other]
-    assert not (home / "run" / "rev" / f"{SHORT}-3-0.sock").exists()
+    assert [path for path in left(home) if path.parts[-3] == "run"] == []
     assert supervisor.files.names() == [other]
 
 
