@@ -18,6 +18,9 @@ HASTY = 0.3
 WRITES = 0.4
 LONGEST = 900.0
 """Seconds in which every wish has to end, whatever is killed."""
+RECOVERS = 60.0
+"""Seconds in which a server has to find out that the connections it kept lead to a Postgres that is dead: until
+then each answers one request with a 500."""
 
 
 @dataclass
@@ -135,7 +138,11 @@ class Developer:
         lost = []
         async with httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False) as http:
             for thread, text in self.threads.items():
+                deadline = time.monotonic() + RECOVERS
                 answer = await http.get(f"/threads/{thread}/state")
+                while answer.status_code >= 500 and time.monotonic() < deadline:
+                    await asyncio.sleep(0.5)
+                    answer = await http.get(f"/threads/{thread}/state")
                 kept = answer.json()["values"].get("text") if answer.is_success else answer.text[:200]
                 if kept != text:
                     lost.append(f"thread {thread} holds {kept!r} and was told {text!r}")
