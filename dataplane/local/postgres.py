@@ -97,15 +97,17 @@ class Postgres:
 
     async def listed(self) -> dict[str, str]:
         """Every deployment's eight digits with a text that changes whenever its role or database does. Cheap
-        enough to be asked for every second, so only a few databases are looked into each time. Raises when the
+        enough to be asked for every second, as of the insides it is told what was seen last. Raises when the
         server is away."""
-        shown = await self._kept.ask(catalog.everything)
-        await self._insides.turn(catalog.enterable(shown))
-        return catalog.signatures(shown, self._insides.seen)
+        return catalog.signatures(await self._kept.ask(catalog.everything), self._insides.seen)
+
+    async def look_inside(self) -> None:
+        """Look into a few databases, by turns: a connection each, which costs more than all else."""
+        await self._insides.turn(catalog.enterable(await self._kept.ask(catalog.everything)))
 
     async def surveyed(self) -> dict[str, Seen]:
         """What there is of every deployment, as far as that can be told without its wish; of the insides of
-        databases what `listed` saw last."""
+        databases what was seen last."""
         shown = await self._kept.ask(catalog.everything)
         seen: dict[str, Seen] = {}
         for short, resource in catalog.resources(shown):

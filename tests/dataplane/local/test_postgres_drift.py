@@ -110,6 +110,7 @@ async def test_an_injury_is_seen_and_healed(
 ) -> None:
     injury, name = INJURIES[kind], name_of(wish)
     assert await seen(postgres, wish) == {}
+    await postgres.look_inside()
     before = (await postgres.listed())[names.short(wish.deployment_id)]
     for database, statements in ((name, injury.inside), ("postgres", injury.outside)):
         with psycopg.connect(postgres_server.dsn(database), autocommit=True) as admin:
@@ -121,6 +122,7 @@ async def test_an_injury_is_seen_and_healed(
         # What only shows inside is looked at by turns.
         monkeypatch.setattr("dataplane.local.insides.AGAIN", 0.0)
         monkeypatch.setattr("dataplane.local.insides.SHARE", 5.0)
+        await postgres.look_inside()
         assert (await postgres.listed()).get(names.short(wish.deployment_id)) != before
 
     await postgres.provision(wish)
@@ -340,11 +342,13 @@ async def test_a_survey_knows_what_the_watch_saw_inside(
     short = names.short(wish.deployment_id)
     monkeypatch.setattr("dataplane.local.insides.AGAIN", 0.0)
     monkeypatch.setattr("dataplane.local.insides.SHARE", 5.0)
+    await postgres.look_inside()
     before = await postgres.listed()
     assert compare(wish, (await postgres.surveyed())[short].facts, LOOKED) == []
     with psycopg.connect(postgres_server.dsn(name_of(wish)), autocommit=True) as admin:
         admin.execute("drop extension vector")
         admin.execute("alter table kept owner to current_user")
+    await postgres.look_inside()
     assert await postgres.listed() != before
     facts = (await postgres.surveyed())[short].facts
     assert {(one.field, one.seen) for one in compare(wish, facts, LOOKED)} == {
@@ -352,6 +356,7 @@ async def test_a_survey_knows_what_the_watch_saw_inside(
         (Field.GRANTS, "without rights on table public.kept and 1 more"),
     }
     await postgres.provision(wish)
+    await postgres.look_inside()
     assert await postgres.listed() == before
     assert compare(wish, (await postgres.surveyed())[short].facts, LOOKED) == []
 
