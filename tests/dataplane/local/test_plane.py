@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from dataplane.plane import Plane
-from tests.dataplane.contract import MakeWish, PlaneContract
+from tests.dataplane.contract import MakeWish, PlaneContract, UpkeepContract
 from tests.dataplane.local.yard import EXAMPLE, Yard
 from workflows.shapes import Wish
 
@@ -27,3 +27,7 @@ def make_wish(yard: Yard, deployment: UUID) -> MakeWish:
 
 class TestLocal(PlaneContract):
     """The promises of any plane."""
+
+
+class TestLocalUpkeep(UpkeepContract):
+    """And those of seeing and putting right."""
