@@ -129,7 +129,7 @@ class Watch:
         )
         self._flapping = Flapping()
         self._reading, self._asking = Pace(SHARE), Pace(SHARE, period=2 * tick)
-        self._entering = Pace(SHARE)
+        self._entering = Pace(SHARE / 2)
         self._files = Look("files", self._look_at_files, news, self._traces.when)
         self._databases = Look("databases", self._look_at_databases, _any)
         self._looks = [
