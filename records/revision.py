@@ -139,6 +139,14 @@ async def hold(session: AsyncSession, deployment_id: UUID, revision_id: UUID, nu
     return (await session.scalars(query)).one_or_none()
 
 
+async def is_wanted(session: AsyncSession, row: Revision) -> bool:
+    """Whether nobody has asked for an end of a held revision: it is the newest, and not interrupted, and its
+    deployment is not being deleted."""
+    owner = await deployment.lock(session, row.deployment_id)
+    newest = owner is not None and owner.deleted_at is None and owner.last_number == row.number
+    return newest and not row.status.ended and row.interrupt_requested_at is None
+
+
 async def advance(session: AsyncSession, row: Revision, to: RevisionStatus, detail: str = "") -> bool:
     """The next status of a held revision, or a new detail; never back, never past an end."""
     if row.status.ended or to not in WAY or (row.status in WAY and WAY.index(to) < WAY.index(row.status)):

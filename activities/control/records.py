@@ -114,6 +114,9 @@ class RecordSteps(ControlSteps):
             row = await revision.hold(session, outcome.deployment_id, outcome.revision_id, outcome.number)
             if row is None:
                 return outcome
+            if outcome.status is RevisionStatus.SKIPPED and await revision.is_wanted(session, row):
+                # Given up by nobody: its deployment's workflow was terminated. The next one takes it on again.
+                return outcome
             new = await revision.end(session, row, outcome.status, outcome.cause)
             if row.status is RevisionStatus.DEPLOYED:
                 if new:

@@ -93,6 +93,18 @@ async def test_a_deployment_that_was_terminated_is_begun_again(yard: Yard) -> No
     assert await yard.ended(row, await yard.redeploy(row, b"two")) is S.DEPLOYED
 
 
+async def test_one_that_was_terminated_in_the_middle_of_a_rollout_loses_no_wish(yard: Yard) -> None:
+    held = yard.memory.hold("build")
+    row = await yard.deploy()
+    await held.reached.wait()
+    await yard.entity(row.id).terminate("somebody did this by hand")
+    await yard.completed(names.rollout_workflow(row.id, 1, 1))
+    assert not (await yard.revision(row, 1)).status.ended
+    held.release()
+    await yard.sweep()
+    assert await yard.ended(row, 1) is S.DEPLOYED
+
+
 async def test_twenty_quick_wishes_cost_few_rollouts(yard: Yard) -> None:
     row = await yard.deploy()
     for number in range(2, 21):

@@ -166,11 +166,24 @@ async def test_a_given_up_rollout_is_skipped(
 ) -> None:
     older = await a_wish(session, owner)
     await steps.claim(older)
+    await a_wish(session, owner)
     said = await steps.record_outcome(outcome(older, S.SKIPPED, SUPERSEDED))
     assert (said.status, said.cause) == (S.SKIPPED, SUPERSEDED)
     assert await steps.record_outcome(outcome(older, S.DEPLOYED)) == said
     assert (await fresh(session, owner)).active_revision_id is None
     assert await there(session, owner) == []
+
+
+async def test_what_nobody_gave_up_is_still_wanted(
+    steps: RecordSteps, session: AsyncSession, owner: Deployment
+) -> None:
+    row = await a_wish(session, owner)
+    await steps.claim(row)
+    await steps.record_outcome(outcome(row, S.SKIPPED, SUPERSEDED))
+    assert (await row_of(session, row)).status is S.QUEUED
+    wanted = (await steps.read_intent(owner.id)).wanted
+    assert wanted is not None
+    assert wanted.revision_id == row.revision_id
 
 
 async def test_on_request_it_is_interrupted(
