@@ -64,6 +64,8 @@ class Severity(StrEnum):
 AS_WISHED, PRESENT, MISSING = "as wished", "present", "missing"
 RUNNING, STARTING, SUSPENDED, STOPPING = "running", "starting", "suspended", "stopping"
 ANSWERS, MOVES, OPEN, WHOLE = "answers", "moves", "open", "whole"
+SILENT = "silent"
+"""How one begins that takes requests and answers none: it may hang, or be busy."""
 
 SEVERITIES = {
     Field.PROCESS: Severity.DOWN,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from workflows.drift import MISSING, STARTING, SUSPENDED, Difference, Field, sentence
+from workflows.drift import MISSING, SILENT, STARTING, SUSPENDED, Difference, Field, sentence
 from workflows.shapes import Policy, Wish
 from workflows.trials import Mending, Trial
 
@@ -220,6 +220,9 @@ def _answers(
         case Field.PROCESS if one.seen == STARTING:
             yield Remedy.AWAIT, one.name
         case Field.ANSWER | Field.WORK if not rounds and any(_explains(other) for other in among):
+            yield Remedy.AWAIT, one.name
+        case Field.ANSWER if not rounds and one.seen.startswith(SILENT):
+            # Code that blocks, or a machine with too much to do: ending it at once would cost its runs.
             yield Remedy.AWAIT, one.name
         case Field.ROLE if one.seen == MISSING:
             # The sessions of the one that was dropped can do nothing any more, and pools are full of them.

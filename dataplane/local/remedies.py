@@ -4,8 +4,10 @@ Replicas are ended one after another and only while the one before is back, so t
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 
+from dataplane.flavours import flavour
 from dataplane.images.bundle import Bundle
 from dataplane.images.whole import Bundles
 from dataplane.local.ours import Ours
@@ -39,6 +41,8 @@ class Remedies:
         images: Images,
         bundles: Bundles,
         ours: Ours,
+        *,
+        stuck_seconds: float,
     ) -> None:
         self._replicas = replicas
         self._servers = servers
@@ -48,6 +52,7 @@ class Remedies:
         self._images = images
         self._bundles = bundles
         self._ours = ours
+        self._stuck_seconds = stuck_seconds
 
     async def treat(self, wish: Wish, treatments: Sequence[Treatment], tell: Tell) -> None:
         """Each in turn."""
@@ -59,6 +64,7 @@ class Remedies:
     async def _treat(self, wish: Wish, treatment: Treatment, tell: Tell) -> None:
         match treatment.remedy:
             case Remedy.AWAIT:
+                await self._outlast(wish, treatment.targets, tell)
                 await self._wait(wish, treatment.targets, tell)
             case Remedy.RELINK:
                 await asyncio.to_thread(self._relink, wish)
@@ -76,8 +82,22 @@ class Remedies:
                 await self._restart(wish, treatment.targets, tell)
 
     async def _wait(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
-        if not targets or self._replicas.names(wish, targets):
+        if self._replicas.names(wish, targets):
             await self._servers.wait(wish, tell, targets)
+
+    async def _outlast(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
+        hung = self._replicas.names(wish, targets).items()
+        await asyncio.gather(*(self._come_back(wish, name, index, tell) for name, index in hung))
+
+    async def _come_back(self, wish: Wish, name: str, index: int, tell: Tell) -> None:
+        """Code that blocks comes to an end most often; what hangs for good is refused."""
+        replica, deadline = self._replicas.replica(wish, index), time.monotonic() + self._stuck_seconds
+        while await replica.silent(flavour(wish.flavour)):
+            tell(f"{name} takes requests and answers none")
+            if time.monotonic() > deadline:
+                raise Refused(
+                    Code.NO_PROGRESS, f"{name} has answered nothing for {self._stuck_seconds:.0f} s."
+                )
 
     def _relink(self, wish: Wish) -> None:
         slots, short = self._replicas.slots, names.short(wish.deployment_id)

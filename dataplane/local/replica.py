@@ -10,7 +10,7 @@ import httpx
 from dataplane.flavours import ServerFlavour
 from dataplane.local.pulse import Pulse
 from workflows.causes import Code, Refused
-from workflows.drift import ANSWERS
+from workflows.drift import ANSWERS, SILENT
 
 PROBE, PULSE = "/graphyard/probe", "/graphyard/pulse"
 TOKEN_HEADER, REVISION_HEADER = "x-graphyard-probe", "x-graphyard-revision"
@@ -46,6 +46,10 @@ class Replica:
             told = await self._health(flavour, timeout)
         return told
 
+    async def silent(self, flavour: ServerFlavour, timeout: float = 2.0) -> bool:
+        """Whether it takes a request and does not answer it."""
+        return (await self._health(flavour, timeout)).startswith(SILENT)
+
     async def pulse(self, token: str, timeout: float = 4.0) -> Pulse | None:
         """What its queue is at; None from one that cannot tell, as those of older releases."""
         try:
@@ -63,7 +67,7 @@ class Replica:
             gone = not await asyncio.to_thread(self._socket.exists)
             return "unreachable: its socket is gone" if gone else "unreachable"
         except httpx.HTTPError:
-            return AWAY if await self.answers(timeout) else f"silent for {timeout:.0f} s"
+            return AWAY if await self.answers(timeout) else f"{SILENT} for {timeout:.0f} s"
         revision = answer.headers.get(REVISION_HEADER)
         if revision != str(self._number):
             return f"answering as revision {revision or 'unknown'}"

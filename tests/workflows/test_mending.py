@@ -60,6 +60,8 @@ TREATED: dict[str, tuple[list[Difference], int, list[tuple[str, list[str]]]]] = 
     "one was stopped": ([differs(Field.PROCESS, seen=SUSPENDED)], 0, [("wake", [SERVER])]),
     "Valkey was stopped": ([differs(Field.REDIS, "redis-1", SUSPENDED)], 0, [("wake", ["redis-1"])]),
     "one does not answer": ([differs(Field.ANSWER)], 0, [("restart", [SERVER])]),
+    "one hangs, or is busy": ([differs(Field.ANSWER, seen="silent for 2 s")], 0, [("await", [SERVER])]),
+    "one hangs for good": ([differs(Field.ANSWER, seen="silent for 2 s")], 1, [("restart", [SERVER])]),
     "one runs nothing": ([differs(Field.WORK)], 0, [("restart", [SERVER])]),
     "one does not answer, as its role is gone": (
         [differs(Field.ANSWER), differs(Field.ROLE, DATABASE)],
