@@ -283,9 +283,15 @@ class Door:
         await self._app(scope, receive, named)
 
     async def _answer(self, send: Any, told: Any) -> None:
-        headers = [(b"content-type", b"application/json"), (REVISION_HEADER, self._revision)]
+        body = json.dumps(told).encode()
+        # With its length, else it comes in chunks, also to callers that speak HTTP/1.0.
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (REVISION_HEADER, self._revision),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+        await send({"type": "http.response.body", "body": body})
 
     async def _probe(self) -> dict[str, Any]:
         """What each declared graph answers when asked for its schemas; `error` is empty for one that does."""
