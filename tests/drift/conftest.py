@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.drift.chart import Chart
 from tests.drift.patient import Patient, admit
 from tests.journeys.yard import Yard
 from tests.stack import Stack, running
@@ -66,6 +67,8 @@ async def _admit(ward: Ward) -> None:
         more = [admit(ward.stack, yard, f"one-{index}") for index in range(1, ONES)]
         *ones, ward.two = await asyncio.gather(*more, admit(ward.stack, yard, "two", replicas=2))
         ward.ones += ones
+        # What happens within a moment of our own doing is taken for ours: let the watch come to rest first.
+        await Chart(ward.ones[0]).until_swept()
 
 
 @pytest.fixture
