@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from psycopg.types.string import TextLoader
 from temporalio.client import Client
 
 DEEPEST = 4
@@ -97,6 +98,8 @@ class Search:
         found: set[Finding] = set()
         query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))
         async with connection.cursor() as cursor:
+            # Python knows no 'infinity', which a role may be valid until.
+            cursor.adapters.register_loader("timestamptz", TextLoader)
             await cursor.execute(query)
             columns = [column.name for column in cursor.description or ()]
             async for row in cursor:

@@ -90,12 +90,14 @@ async def test_every_column_of_every_database_is_searched(
     search: Search, database: str, postgres_admin_dsn: str
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute("CREATE SCHEMA s; CREATE TABLE s.t (a int, b jsonb, c bytea, d text[])")
         await connection.execute(
-            "INSERT INTO s.t VALUES (1, %s, %s, %s)",
+            "CREATE SCHEMA s; CREATE TABLE s.t (a int, b jsonb, c bytea, d text[], e timestamptz)"
+        )
+        await connection.execute(
+            "INSERT INTO s.t VALUES (1, %s, %s, %s, 'infinity')",
             (json.dumps({"deep": [VALUE]}), gzip.compress(VALUE.encode()), ["x", VALUE]),
         )
-        await connection.execute("INSERT INTO s.t VALUES (2, NULL, NULL, NULL)")
+        await connection.execute("INSERT INTO s.t VALUES (2, NULL, NULL, NULL, now())")
     found = await search.databases(postgres_admin_dsn)
     assert {finding.place.split("!")[0].rsplit(".", 1)[1] for finding in found} >= {"b", "c", "d"}
     assert all("s.t" in finding.place or "pg_stat_activity" in finding.place for finding in found)
