@@ -1,8 +1,8 @@
 """The patients of the injury table, and its account at the end of the session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass, field
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.stack import Stack, running
 ONES = 3
 """Deployments that take turns, so that no two injuries in a row are to the same: a repair counts as held only
 after half a minute, and one that is hurt every few seconds is looked at less often."""
-ACCOUNT = pytest.StashKey[list["Line"]]()
+INJURY = "injury"
 SETTINGS = {
     "GRAPHYARD_SWEEP_SECONDS": "3",
     "GRAPHYARD_STUCK_SECONDS": "4",
@@ -82,13 +82,14 @@ async def ward(admitted: Ward) -> AsyncIterator[Ward]:
 
 
 @pytest.fixture
-def account(pytestconfig: pytest.Config) -> list[Line]:
-    """What came of each injury so far."""
-    return pytestconfig.stash.setdefault(ACCOUNT, [])
+def account(record_property: Callable[[str, object], None]) -> Callable[[Line], None]:
+    """Takes down what came of an injury; it travels with the test's report, whichever process ran it."""
+    return lambda line: record_property(INJURY, asdict(line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash.get(ACCOUNT, [])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for said in ("passed", "failed") for one in terminalreporter.stats.get(said, [])]
+    lines = [Line(**told) for one in reports for name, told in one.user_properties if name == INJURY]
     if not lines:
         return
     terminalreporter.section("injuries")

@@ -2,6 +2,7 @@
 data, and no revision."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +19,7 @@ FOUND_WITHIN = 45.0
 
 
 @pytest.mark.parametrize("injury", ROWS)
-async def test_an_injury_heals(ward: Ward, account: list[Line], injury: Injury) -> None:
+async def test_an_injury_heals(ward: Ward, account: Callable[[Line], None], injury: Injury) -> None:
     patient = ward.next(two=injury.two)
     chart = Chart(patient)
     await chart.steady(limit=60)
@@ -42,11 +43,13 @@ async def test_an_injury_heals(ward: Ward, account: list[Line], injury: Injury) 
         await patient.dismiss()
     assert mine.closed_at is not None
     times = [moment - began for moment in (mine.noticed_at, mine.found_at, mine.closed_at)]
-    account.append(Line(injury.name, times[0], times[1], told.sentence, times[2]))
+    account(Line(injury.name, times[0], times[1], told.sentence, times[2]))
 
 
 @pytest.mark.parametrize("lose", [pytest.param(one, id=one.__name__) for one in WISHES])
-async def test_a_wish_that_nobody_acts_on_comes_true(ward: Ward, account: list[Line], lose: Inflict) -> None:
+async def test_a_wish_that_nobody_acts_on_comes_true(
+    ward: Ward, account: Callable[[Line], None], lose: Inflict
+) -> None:
     patient = ward.next()
     await Chart(patient).steady(limit=60)
     before = await revisions_of(patient)
@@ -60,7 +63,7 @@ async def test_a_wish_that_nobody_acts_on_comes_true(ward: Ward, account: list[L
     assert await patient.answers() == "ALIVE"
     assert await patient.recall() == patient.remembered
     assert await revisions_of(patient) == [latest, *before], "one wish is one revision"
-    account.append(Line(f"wish: {lose.__name__.replace('_', ' ')}", None, None, "it came true", took))
+    account(Line(f"wish: {lose.__name__.replace('_', ' ')}", None, None, "it came true", took))
 
 
 async def revisions_of(patient: Patient) -> list[str]:

@@ -3,7 +3,7 @@ or somebody else made it, unless somebody asks."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 LIMIT = 40.0
 
 
-async def test_leftovers_are_listed_and_only_ours_and_empty_ones_go(ward: Ward, account: list[Line]) -> None:
+async def test_leftovers_are_listed_and_only_ours_and_empty_ones_go(
+    ward: Ward, account: Callable[[Line], None]
+) -> None:
     hands = ward.next()
     dead = await buried(hands)
     unknown = Ghost("stranger", UUID("0badc0de" + uuid4().hex[8:]), hands)
@@ -29,12 +31,12 @@ async def test_leftovers_are_listed_and_only_ours_and_empty_ones_go(ward: Ward, 
         data = {await leave(dead): leave for leave in leftovers.FULL}
         theirs = {await leave(unknown): leave for leave in (*leftovers.EMPTY, *leftovers.FULL)}
         found = await until_listed(hands, {*ours, *data, *theirs})
-        account.append(Line("leftovers, twelve kinds", None, time.time() - began, "orphans", None))
+        account(Line("leftovers, twelve kinds", None, time.time() - began, "orphans", None))
         assert {thing for thing, one in found.items() if one["holds_data"]} == {
             thing for thing, leave in {**data, **theirs}.items() if leave in leftovers.FULL
         }
         await until_gone(hands, set(ours))
-        account.append(Line("leftovers of ours, empty", None, None, "removed", time.time() - began))
+        account(Line("leftovers of ours, empty", None, None, "removed", time.time() - began))
         still = await until_listed(hands, {*data, *theirs})
         for one in still.values():
             await ask_removal(hands, one)
