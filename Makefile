@@ -5,7 +5,9 @@
 #   make chaos   all kills, a storm of them (an hour)   make bench   speed and memory, as a table
 #   make lock    resolve the dependencies anew
 
+# Half of a test's time is waiting for something real, so there are more processes than cores.
 PYTHON ?= python3
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ down: venv
 	@$(BIN)/graphyard down
 
 test: check
-	@$(BIN)/python -m pytest -m "not chaos" --ignore=tests/benchmarks
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not chaos" --ignore=tests/benchmarks
 
 check: venv-dev
 	@$(BIN)/ruff check .

@@ -15,6 +15,11 @@ from tests.postgres import Server
 pytest_plugins = ["tests.stack"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no process is left alone with one of them when the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the whole session, started when the first test asks."""
