@@ -15,6 +15,13 @@ from tests.postgres import Server
 pytest_plugins = ["tests.stack"]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With several processes a file's tests stay together, for what its fixtures made; all of `drift` share a
+    stack."""
+    file = item.location[0]
+    item.add_marker(pytest.mark.xdist_group("drift" if "tests/drift/" in file else file))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no process is left alone with one of them when the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("stack") is None)

@@ -51,7 +51,7 @@ class Ward:
         return self.ones[self.turn % len(self.ones)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def admitted() -> Iterator[Ward]:
     """A stack of its own, quick to sweep, with everybody in bed."""
     for stack in running(SETTINGS):

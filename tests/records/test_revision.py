@@ -22,7 +22,7 @@ MOVES = [
         if before != after
     ),
     *((before, S.UNKNOWN, False) for before in WAY),
-    *((before, after, False) for before in WAY for after in ENDED),
+    *((before, after, False) for before in WAY for after in sorted(ENDED)),
 ]
 
 
