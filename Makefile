@@ -5,9 +5,9 @@
 #   make chaos   all kills, a storm of them (an hour)   make bench   speed and memory, as a table
 #   make lock    resolve the dependencies anew
 
-# Half of a test's time is waiting for something real, so there are more processes than cores.
+# Processes that run tests; one for each core is what their time limits were made for.
 PYTHON ?= python3
-JOBS ?= 3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help

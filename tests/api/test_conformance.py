@@ -38,7 +38,7 @@ async def test_every_check_passes(settings: Settings, admit: Admit, prefix: str)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(script), "--strict"),
             *("--base-url", api.url + prefix, "--api-key", key, "--tenant-id", workspace_id),
-            *("--delete-wait", "20"),
+            *("--delete-wait", "20", "--log-wait", "30"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -63,7 +63,7 @@ TABLE = [
     Injury(K.PROCESS, processes.suspend_the_server, F.PROCESS, "suspended"),
     Injury(K.PROCESS, processes.stop_the_program, F.PROCESS),
     Injury(K.PROCESS, processes.remove_the_conf, (F.PROCESS, F.ENVIRONMENT), chaos=True),
-    Injury(K.PROCESS, processes.remove_the_conf_and_reload, F.PROCESS, "missing"),
+    Injury(K.PROCESS, processes.remove_the_conf_and_reload, (F.PROCESS, F.ENVIRONMENT), "missing"),
     Injury(K.PROCESS, processes.remove_the_spec, (F.PROCESS, F.ENVIRONMENT), chaos=True),
     Injury(K.PROCESS, processes.edit_the_environment, F.ENVIRONMENT),
     Injury(K.PROCESS, processes.edit_the_secrets, F.ENVIRONMENT, chaos=True),
