@@ -2,6 +2,7 @@
 records.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,14 @@ async def what_exists(stack: Stack, deployment: str) -> dict[str, int]:
         "servers": len(servers(stack.home, short)),
         "routes": len(list((stack.home / "run" / "up").glob(f"*{short}.on"))),
     }
+
+
+async def until_counted(stack: Stack, deployment: str, wanted: dict[str, int], limit: float = 60) -> None:
+    """Until that is what exists: a deployment serves before its older replicas have drained."""
+    deadline = asyncio.get_running_loop().time() + limit
+    while (found := await what_exists(stack, deployment)) != wanted:
+        assert asyncio.get_running_loop().time() < deadline, f"{found} exist instead of {wanted}"
+        await asyncio.sleep(0.2)
 
 
 async def _count(connection: psycopg.AsyncConnection[tuple[int]], query: str, like: str) -> int:

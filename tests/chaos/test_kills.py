@@ -6,15 +6,13 @@ exists and removes it again, so that nothing of one case helps or hides another.
 `make chaos`; `make test` runs the cases named in `ALWAYS`, each part and each step at least once.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from tests.chaos.counts import what_exists
+from tests.chaos.counts import until_counted, what_exists
 from tests.chaos.moments import until_step
 from tests.journeys.yard import Yard, agent, project
 from tests.stack import Stack
@@ -81,11 +79,3 @@ async def test_a_kill_changes_nothing(
         await yard.delete(deployment)
     await yard.until_gone(deployment)
     assert await what_exists(stack, deployment) == dict.fromkeys(KINDS, 0)
-
-
-async def until_counted(stack: Stack, deployment: str, wanted: dict[str, int]) -> None:
-    """What an older revision had may still be draining for a while; a minute later nothing may be left."""
-    deadline = time.monotonic() + 60
-    while (counted := await what_exists(stack, deployment)) != wanted:
-        assert time.monotonic() < deadline, counted
-        await asyncio.sleep(0.2)

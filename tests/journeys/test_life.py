@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chaos.counts import what_exists
+from tests.chaos.counts import until_counted, what_exists
 from tests.journeys.yard import Yard, agent, project
 from tests.stack import Stack
 
@@ -70,9 +70,8 @@ async def test_mistakes_and_second_thoughts(stack: Stack, yard: Yard) -> None:
     assert (await yard.until(deployment, regretted))["status"] == "INTERRUPTED"
     assert await shout(url) == "2-ALIVE"
 
-    assert await what_exists(stack, deployment) == dict.fromkeys(
-        ("databases", "roles", "valkeys", "servers", "routes"), 1
-    )
+    alone = dict.fromkeys(("databases", "roles", "valkeys", "servers", "routes"), 1)
+    await until_counted(stack, deployment, alone)
 
     told = (await yard.call("GET", f"/v2/deployments/{deployment}/events?limit=100"))["resources"]
     assert {"INTERRUPTED", "SKIPPED", "BUILD_FAILED", "DEPLOY_FAILED", "DEPLOYED"} <= {

@@ -1,6 +1,5 @@
 """The machine loses all its processes at once, in the middle of everything, and `graphyard up` brings it back."""
 
-import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from tests.chaos.counts import what_exists
+from tests.chaos.counts import until_counted, what_exists
 from tests.chaos.moments import until_step
 from tests.journeys.yard import Yard, agent, project
 from tests.stack import Stack
@@ -66,8 +65,8 @@ async def test_a_reboot_loses_nothing_and_makes_no_revision(stack: Stack, yard: 
         assert answer["result"] == f"{prefix}ALIVE"
     for one, thread in zip(serving[:2], threads, strict=True):
         assert await _recalled(one["url"], thread) == "REMEMBER"
-    await _until_counted(stack, wide["id"], {**dict.fromkeys(KINDS, 1), "servers": 2})
-    await _until_counted(stack, rolling["id"], dict.fromkeys(KINDS, 1))
+    await until_counted(stack, wide["id"], {**dict.fromkeys(KINDS, 1), "servers": 2})
+    await until_counted(stack, rolling["id"], dict.fromkeys(KINDS, 1))
     for one in (wide, rolling):
         await yard.delete(one["id"])
     for one in (wide, rolling):
@@ -98,10 +97,3 @@ def _hand_out_pids_anew(home: Path, stranger: int) -> None:
     lock = home / "data" / "postgres" / "postmaster.pid"
     _, *rest = lock.read_text().splitlines(keepends=True)
     lock.write_text("".join([f"{stranger}\n", *rest]))
-
-
-async def _until_counted(stack: Stack, deployment: str, wanted: dict[str, int]) -> None:
-    """What was older may still be draining."""
-    async with asyncio.timeout(60):
-        while await what_exists(stack, deployment) != wanted:
-            await asyncio.sleep(0.2)

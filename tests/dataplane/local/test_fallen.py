@@ -14,7 +14,11 @@ from workflows import names
 from workflows.drift import RUNNING, STARTING, Fact, Field
 from workflows.shapes import Wish
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+# Deaths grow old, and the tests of a whole session take long.
+@pytest.fixture
+def present() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 class Looks:
@@ -28,18 +32,18 @@ class Looks:
 
 
 @pytest.fixture
-def wish(tmp_path: Path) -> Wish:
+def wish(tmp_path: Path, present: datetime) -> Wish:
     """It serves since five minutes ago; its Valkey died before, a minute ago and ten seconds ago."""
     wish = a_wish()
     name, short = names.redis(wish.deployment_id), names.short(wish.deployment_id)
     slots = Slots(tmp_path)
     slots.make()
     slots.lead(short, names.slug(wish.name, wish.deployment_id), 1, 1)
-    led = (NOW - timedelta(minutes=5)).timestamp()
+    led = (present - timedelta(minutes=5)).timestamp()
     os.utime(tmp_path / "run" / "up" / f"{short}.0", (led, led), follow_symlinks=False)
     (tmp_path / "logs").mkdir()
     lines = [
-        f"{(NOW - timedelta(seconds=ago)).astimezone():%Y-%m-%d %H:%M:%S},000 WARN exited: {name}"
+        f"{(present - timedelta(seconds=ago)).astimezone():%Y-%m-%d %H:%M:%S},000 WARN exited: {name}"
         " (terminated by SIGKILL; not expected)\n"
         for ago in (400, 60, 10)
     ]
@@ -48,19 +52,21 @@ def wish(tmp_path: Path) -> Wish:
     return wish
 
 
-async def test_deaths_that_are_over(tmp_path: Path, wish: Wish) -> None:
+async def test_deaths_that_are_over(tmp_path: Path, wish: Wish, present: datetime) -> None:
     fallen = Fallen(tmp_path, Looks(RUNNING), Slots(tmp_path), Deaths(tmp_path))
     now, *past = await fallen.facts(wish)
     assert (now.seen, now.past, now.since) == (RUNNING, False, None)
     assert [(one.seen, one.past, one.since) for one in past] == [
-        ("SIGKILL", True, NOW - timedelta(seconds=60)),
-        ("SIGKILL", True, NOW - timedelta(seconds=10)),
+        ("SIGKILL", True, present - timedelta(seconds=60)),
+        ("SIGKILL", True, present - timedelta(seconds=10)),
     ]
     assert past[0].evidence == "ready to accept connections"
 
 
-async def test_one_that_is_not_over_is_the_beginning_of_what_is_seen(tmp_path: Path, wish: Wish) -> None:
+async def test_one_that_is_not_over_is_the_beginning_of_what_is_seen(
+    tmp_path: Path, wish: Wish, present: datetime
+) -> None:
     fallen = Fallen(tmp_path, Looks(STARTING), Slots(tmp_path), Deaths(tmp_path))
     now, *past = await fallen.facts(wish)
-    assert (now.seen, now.since) == (STARTING, NOW - timedelta(seconds=10))
-    assert [one.since for one in past] == [NOW - timedelta(seconds=60)]
+    assert (now.seen, now.since) == (STARTING, present - timedelta(seconds=10))
+    assert [one.since for one in past] == [present - timedelta(seconds=60)]
