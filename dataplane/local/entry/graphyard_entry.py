@@ -7,6 +7,7 @@ that nothing of ours is on the agent's import path.
 - Crons: the runtime stores a user as JSON with a serializer that cannot.
 - Addresses of databases with a `%` in them: the migrations take it for a placeholder.
 - Runs: taken from the queue only while the marker file exists that the plane sets when this revision serves.
+- Answers: whoever waits for a run is answered without its result if the run ends while the runtime looks it up.
 - Schemas: two replicas that start at once on an empty database would make the same tables.
 - A graph that does not load: the runtime reports it, then waits for ever for a listener of its own to end.
 - Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. The rest
@@ -26,6 +27,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,38 @@ def cure_addresses() -> None:
     migrate.to_sync_url = lambda uri: address(uri).replace("%", "%%")
 
 
+def hear_runs_out() -> None:
+    """Have whoever waits for a run listen once more after it is over, for what was said last is still under way.
+
+    The runtime looks a run up after half a second of silence. It ends the answer when the run is over by then,
+    whatever has come meanwhile: a caller would get `{}` or the state before the last step.
+    """
+    import langgraph_runtime_pg.ops as ops
+
+    follow, look_up = ops._stream_run_queue, ops._poll_run_status
+    over: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+    """Of a task that waits: the run of which it knows that it is over."""
+
+    def under_way(run: Any) -> bool:
+        return run is not None and run["status"] in ("pending", "running")
+
+    async def followed(queue: Any, run: Any, *arguments: Any) -> Any:
+        if run is not None and not under_way(run):
+            over[asyncio.current_task()] = str(run["run_id"])
+        async for frame in follow(queue, run, *arguments):
+            yield frame
+
+    async def looked_up(run_id: Any, *arguments: Any) -> Any:
+        run = await look_up(run_id, *arguments)
+        task = asyncio.current_task()
+        if under_way(run) or over.get(task) == str(run_id):
+            return run
+        over[task] = str(run_id)
+        return {**(run or {}), "status": "running"}
+
+    ops._stream_run_queue, ops._poll_run_status = followed, looked_up
+
+
 def take_turns() -> None:
     """Have one replica at a time bring the schema up to date."""
     import langgraph_runtime_pg.database as database
@@ -160,9 +194,12 @@ def gate_runs(edition: str, gate: Gate) -> None:
         if not gate.open:
             await asyncio.sleep(0.1)
             return
-        async for taken in take(*arguments, **named):
-            gate.taken = time.monotonic()
-            yield taken
+        async with contextlib.aclosing(take(*arguments, **named)) as runs:
+            async for taken in runs:
+                gate.taken = time.monotonic()
+                yield taken
+                if not gate.open:
+                    return
 
     ops.Runs.next = staticmethod(gated)
 
@@ -346,6 +383,7 @@ def main() -> None:
     if edition == "pg":
         cure_crons()
         cure_addresses()
+        hear_runs_out()
     gate_runs(edition, gate)
     queue = importlib.import_module(f"langgraph_runtime_{edition}.queue")
 
