@@ -17,7 +17,7 @@ from dataplane.local.supervisor import State, Supervisor
 from dataplane.plane import Tell
 from workflows.causes import Cause, Code, Refused
 
-TICK = 0.15
+TICK = 0.1
 TAIL = 64 * 1024
 MOST_DEATHS = 3
 MOST_AWAY = 20
@@ -66,12 +66,12 @@ class Readiness:
         """Return when every replica answers; `Refused` when one never will."""
         for one in self._watched:
             one.size = one.begin = await asyncio.to_thread(_start_of_tail, one.log)
-        while not all(one.ready for one in self._watched):
+        while waited := [one for one in self._watched if not one.ready]:
             states = await self._states()
-            for one in self._watched:
-                if not one.ready:
-                    await self._look(one, states.get(one.replica.name))
-            await asyncio.sleep(TICK)
+            for one in waited:
+                await self._look(one, states.get(one.replica.name))
+            if not all(one.ready for one in waited):
+                await asyncio.sleep(TICK)
 
     async def _states(self) -> dict[str, State]:
         daemon = await self._supervisor.pid()

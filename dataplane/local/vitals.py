@@ -1,9 +1,9 @@
 """Processes of deployments as the watch sees them: which are there, which are stopped in their tracks, which
 answer.
 
-That a process is gone or suspended is read from /proc, twice a second and for next to nothing; the supervisor
-is asked when something moved there, and every other second. Whether replicas answer is asked by turns, so many
-a second however many there are.
+That a process is gone is told by the kernel, that it is suspended is read from /proc, twice a second and for next
+to nothing; the supervisor is asked when something moved there, and every other second. Whether replicas answer is
+asked by turns, so many a second however many there are.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dataplane.local.endings import Endings
 from dataplane.local.pace import Pace
 from dataplane.local.pulse import Pulse, work
 from dataplane.local.replica import PULSE, TOKEN_HEADER
@@ -37,8 +38,9 @@ GRACE = 60.0
 class Processes:
     """All supervised processes of deployments."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, stirred: asyncio.Event) -> None:
         self._supervisor = supervisor
+        self._endings = Endings(stirred)
         self._reading, self._asking, self._asking_again = Pace(0.01), Pace(0.01, period=ASK_AGAIN), Pace(0.15)
         self._asked: tuple[float, float] | None = None
         """When the supervisor was asked last, and before that."""
@@ -65,6 +67,7 @@ class Processes:
             self.states = {name: one for name, one in states.items() if OURS.fullmatch(name)}
             kernel = await asyncio.to_thread(_letters, self.states)
         self._kernel = kernel
+        self._endings.follow([pid for pid, told in kernel.items() if told])
         found: dict[str, Signature] = {}
         for name, one in self.states.items():
             how = COARSE.get(one.state, one.state.lower())
@@ -72,6 +75,10 @@ class Processes:
             found.setdefault(name.split("-")[1], {})[name] = told
         self._found = found
         return found
+
+    def close(self) -> None:
+        """Follow nobody any more."""
+        self._endings.close()
 
     @property
     def away(self) -> bool:
@@ -99,15 +106,17 @@ class Pulses:
         self,
         home: Path,
         processes: Processes,
+        stirred: asyncio.Event,
         redis: Callable[[str], Awaitable[str]],
         tokens: Callable[[], Mapping[str, str]],
         *,
         stuck_seconds: float,
-        again: float = 2.0,
+        again: float = 1.5,
         a_second: float = 20.0,
     ) -> None:
         self._slots = Slots(home)
         self._processes = processes
+        self._stirred = stirred
         self._redis = redis
         self._tokens = tokens
         self._stuck_seconds = stuck_seconds
@@ -174,6 +183,7 @@ class Pulses:
             # That one which died says nothing is no news beside its death.
             if (told in FINE or (not young and letter(pid))) and self._told.get(key) != told:
                 self._told[key], self._found = told, None
+                self._stirred.set()
         finally:
             del self._asking[key]
 

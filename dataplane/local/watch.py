@@ -12,8 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -21,6 +20,7 @@ from uuid import UUID
 import structlog
 
 from dataplane.local.flapping import Flapping
+from dataplane.local.look import Look, Taken
 from dataplane.local.ours import Doing, Ours
 from dataplane.local.pace import Pace
 from dataplane.local.supervisor import Supervisor
@@ -41,9 +41,6 @@ MOST = 0.2
 FORMAT = 1
 SHORT = re.compile(r"[0-9a-f]{8}")
 
-Taken = dict[str, Signature]
-"""What a look found, by deployment."""
-
 
 class Catalogue(Protocol):
     """The part of Postgres that the watch asks."""
@@ -57,51 +54,6 @@ class Heartbeat(Protocol):
     """The part of Redis that the watch asks."""
 
     async def pulse(self, short: str) -> str: ...
-
-
-@dataclass
-class Look:
-    """One way of looking, and what it found."""
-
-    name: str
-    take: Callable[[], Awaitable[Taken | None]]
-    news: Callable[[Signature, Signature], list[str]]
-    when: Callable[[str], tuple[float, float] | None] = lambda thing: None
-    """Between which moments a thing became what it is, if that can be told; else since the last look."""
-    lasts: bool = False
-    """What it shows of our own doing is not taken for granted, but looked at again once we are done."""
-    known: Taken | None = None
-    """As it was last told of; None before the very first look."""
-    found: Taken = field(default_factory=dict)
-    began: float = 0.0
-    """When the last look that got an answer began; what it did not show happened after that."""
-    since: float = 0.0
-    """When the one before it began."""
-    failing: bool = False
-    pending: bool = False
-    """Whether something differs that is not told of yet."""
-
-    async def look(self) -> float | None:
-        """Look once, and say since when there may be news; None where there is nothing to compare."""
-        began = time.time()
-        try:
-            found = await self.take()
-        except Exception as error:  # whatever one look stumbles over, the others go on
-            if not self.failing:
-                log.warning("the watch cannot look", look=self.name, error=type(error).__name__)
-            self.failing, found = True, None
-        else:
-            self.failing = False
-        if found is None:
-            return None
-        if found is self.found:
-            # Nobody looked anew; only what could not be told the last time may be told now.
-            return self.since if self.pending else None
-        self.since, self.began, self.found = self.began, began, found
-        if self.known is None:
-            self.known = found
-            return None
-        return self.since
 
 
 class Watch:
@@ -123,9 +75,15 @@ class Watch:
         self._tick = tick
         self._postgres = postgres
         self._traces = Traces(home)
-        self._processes = Processes(supervisor)
+        self._stirred = asyncio.Event()
+        self._processes = Processes(supervisor, self._stirred)
         self._pulses = Pulses(
-            home, self._processes, redis.pulse, lambda: self._traces.tokens, stuck_seconds=stuck_seconds
+            home,
+            self._processes,
+            self._stirred,
+            redis.pulse,
+            lambda: self._traces.tokens,
+            stuck_seconds=stuck_seconds,
         )
         self._flapping = Flapping()
         self._reading, self._asking = Pace(SHARE), Pace(SHARE, period=2 * tick)
@@ -157,11 +115,19 @@ class Watch:
                     self._settle(told)
                 if self._dirty and time.monotonic() - self._saved >= SAVE:
                     await asyncio.to_thread(self._save)
-                await asyncio.sleep(max(self._tick / 5, self._tick - (time.monotonic() - started)))
+                await self._rest(started)
         finally:
+            self._processes.close()
             await self._pulses.close()
             if self._dirty:
                 self._save()
+
+    async def _rest(self, started: float) -> None:
+        """Until the next tick is due, or a process ended or answers otherwise than before; a moment even so."""
+        await asyncio.sleep(self._tick / 10)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stirred.wait(), self._tick - (time.monotonic() - started))
+        self._stirred.clear()
 
     async def _round(self) -> dict[str, list[tuple[Look, Signature]]]:
         """Every look whose time has come; what to tell, with what it is about."""

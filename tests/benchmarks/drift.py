@@ -2,7 +2,7 @@
 against the bare start of the same server.
 
 Two deployments take turns with a pause between injuries, as one that is hurt every other second is looked at
-less often, and that is not what a user waits for.
+less often, and one whose server dies again and again waits for its repair; that is not what a user waits for.
 """
 
 import asyncio
@@ -50,10 +50,10 @@ async def measure(stack: Stack, yard: Yard) -> list[Row]:
     noticed, healed = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     killed: list[float] = []
     bare: list[float] = []
-    for _ in range(TIMES):
+    for again in range(TIMES):
         bare.append(await bare_start(patients[0]))
         for turn, injury in enumerate(one for one in TABLE if one.inflict in TYPICAL):
-            found, repaired = await suffer(patients[turn % 2], injury)
+            found, repaired = await suffer(patients[(again + turn) % 2], injury)
             noticed[injury.kind].append(found)
             healed[injury.kind].append(repaired)
             if injury.inflict is processes.kill_the_server:
