@@ -62,7 +62,7 @@ class Look:
             known = [row for row in await self._alike(one) if row.tells_of(one)]
             if not known:
                 self._end(self._open(one), Outcome.REPAIRED, BY_SUPERVISOR)
-            elif known[0].closed_at is not None:
+            elif known[0].closed_at is not None and not any(row.past for row in known):
                 _learn(known[0], one)
         await self._session.flush()
         return self._opened

@@ -245,6 +245,19 @@ async def test_a_death_on_record_explains_nothing_that_came_later(session: Async
     assert suspended.outcome is Outcome.REPAIRED
 
 
+async def test_a_death_is_on_record_once_though_what_lasts_began_with_it(
+    session: AsyncSession, wish: Wish
+) -> None:
+    death = a_death(wish, at(0))
+    await drift.account(session, an_account(wish, 0.2, death, a_difference(wish, seen="silent")))
+    await drift.account(session, an_account(wish, 1, a_difference(wish, seen="starting", since=at(0))))
+    await drift.account(session, an_account(wish, 2, death))
+    await drift.account(session, an_account(wish, 3, death))
+    lasted, died = await rows(session, wish)
+    assert (lasted.past, lasted.since, lasted.closed_at) == (False, at(0), at(2))
+    assert (died.past, died.since) == (True, at(0))
+
+
 async def test_a_loop_of_crashes_is_one_difference_and_its_deaths(session: AsyncSession, wish: Wish) -> None:
     await drift.account(session, an_account(wish, 0, a_difference(wish, seen="backoff", since=at(-1))))
     deaths = [a_death(wish, at(2 * many - 1)) for many in range(4)]
