@@ -33,7 +33,7 @@ class Remedy(StrEnum):
     """What a plane can do for one deployment without a new revision, smallest first."""
 
     AWAIT = "await"
-    """Only watch it come back: whoever supervises is at it already."""
+    """Only watch it come back, without a pause: whoever supervises is at it already."""
     RELINK = "relink"
     """Lead the gateway to this revision and let it take runs, unless a newer one serves."""
     WAKE = "wake"

@@ -64,6 +64,7 @@ class Remedies:
     async def _treat(self, wish: Wish, treatment: Treatment, tell: Tell) -> None:
         match treatment.remedy:
             case Remedy.AWAIT:
+                await self._hasten(wish, treatment.targets)
                 await self._outlast(wish, treatment.targets, tell)
                 await self._wait(wish, treatment.targets, tell)
             case Remedy.RELINK:
@@ -84,6 +85,13 @@ class Remedies:
     async def _wait(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
         if self._replicas.names(wish, targets):
             await self._servers.wait(wish, tell, targets)
+
+    async def _hasten(self, wish: Wish, targets: Collection[str]) -> None:
+        """One that died young is started by supervisor after a pause; once it is known, nobody waits for that."""
+        states = await self._supervisor.all_states()
+        for name in self._replicas.names(wish, targets):
+            if name in states and states[name].state == "BACKOFF":
+                await self._supervisor.restart(name)
 
     async def _outlast(self, wish: Wish, targets: Collection[str], tell: Tell) -> None:
         hung = self._replicas.names(wish, targets).items()
