@@ -50,6 +50,8 @@ class Memory:
         self.calls: Counter[str] = Counter()
         self.cancelled: Counter[str] = Counter()
         self.images: dict[str, Image] = {}
+        self.fresh: set[str] = set()
+        """Images made or found lately: a rollout may hold one that the records do not know of yet."""
         self.owned: defaultdict[UUID, set[tuple[ResourceKind, str]]] = defaultdict(set)
         self.replicas: defaultdict[UUID, dict[str, Replica]] = defaultdict(dict)
         self.serving: dict[UUID, int] = {}
@@ -162,17 +164,19 @@ class MemoryImages:
             graphs=["echo"],
         )
         self._memory.images[digest] = image
+        self._memory.fresh.add(digest)
         return image
 
     async def collect(self, keep: set[str]) -> int:
         await self._memory.enter("collect")
-        gone = set(self._memory.images) - keep
+        gone = set(self._memory.images) - keep - self._memory.fresh
         for digest in gone:
             del self._memory.images[digest]
         return len(gone)
 
     def _found(self, digest: str, wish: Wish) -> Image:
         found = self._memory.images[digest]
+        self._memory.fresh.add(digest)
         return found.model_copy(update={"reused": True, "defaults": wish.defaults or found.defaults})
 
 

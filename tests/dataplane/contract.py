@@ -294,3 +294,10 @@ class PlaneContract:
         await plane.images.collect({needed.digest})
         again = await plane.images.build(make_wish(2), hear)
         assert (again.digest, again.reused) == (needed.digest, True)
+
+    async def test_collecting_spares_what_was_just_made(self, plane: Plane, make_wish: MakeWish) -> None:
+        """What to keep was decided before this rollout's image was on record."""
+        made = await plane.images.build(make_wish(), hear)
+        await plane.images.collect(set())
+        again = await plane.images.build(make_wish(2, image=made.digest, archive=None), hear)
+        assert (again.digest, again.reused) == (made.digest, True)

@@ -108,6 +108,7 @@ async def test_what_passes_is_tried_again(yard: Yard) -> None:
 async def test_deleting_leaves_nothing(yard: Yard) -> None:
     row = await yard.deploy()
     await yard.ended(row, 1)
+    yard.memory.fresh.clear()
     await yard.delete(row)
     await yard.gone(row)
     assert await yard.row(row) is None
@@ -168,6 +169,10 @@ async def test_images_nobody_needs_are_collected(yard: Yard) -> None:
     for number in range(2, 13):
         await yard.redeploy(row, str(number).encode())
         assert await yard.ended(row, number) is S.DEPLOYED
+    await yard.settled(row)
+    assert len(yard.memory.images) == 12
+    yard.memory.fresh.clear()
+    assert await yard.ended(row, await yard.redeploy(row, b"13")) is S.DEPLOYED
     await yard.settled(row)
     assert len(yard.memory.images) == 10
 

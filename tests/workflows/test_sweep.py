@@ -69,8 +69,8 @@ async def test_orphans_are_reported_first_and_removed_after_their_time(yard: Yar
     await yard.sweep()
     assert yard.memory.injuries.strays == [data]
     async with yard.sessions.begin() as session:
-        (found,) = [one for one in await orphan.listed(session, "local") if one.holds_data]
-        await orphan.ask_removal(session, "local", found.id)
+        (found,) = [one for one in await orphan.listed(session, yard.plane.name) if one.holds_data]
+        await orphan.ask_removal(session, yard.plane.name, found.id)
     await yard.sweep()
     assert yard.memory.injuries.strays == []
 
@@ -102,9 +102,9 @@ async def test_a_plane_that_cannot_be_compared_says_why(idle_ward: Ward) -> None
     ward.memory.fail("observe_all", *[ConnectionError("supervisord is away")] * 2)
     async with ward.working():
         swept = await ward.client.execute_workflow(
-            Sweep.run, "local", id=f"sweep-{uuid4()}", task_queue=names.CONTROL
+            Sweep.run, ward.plane.name, id=f"sweep-{uuid4()}", task_queue=names.CONTROL
         )
-    assert "plane local was not compared: ConnectionError: supervisord is away" in swept.sentence
+    assert f"plane {ward.plane.name} was not compared: ConnectionError: supervisord is away" in swept.sentence
     assert ward.memory.calls["observe_all"] == 2
 
 

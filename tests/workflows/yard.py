@@ -45,7 +45,8 @@ class Yard:
         self.client = client
         self.sessions = sessions
         self.memory = Memory()
-        self.plane = self.memory.plane()
+        # A plane, and so a task queue, of its own: what an earlier test left running finds no worker here.
+        self.plane = self.memory.plane(f"local-{uuid4().hex[:8]}")
         self.nudge = Nudge(client, sessions)
         self.surveys = Judge(sessions, self.nudge)
         self.records = RecordSteps(
@@ -73,7 +74,7 @@ class Yard:
     async def create(self, content: bytes = b"one", **fields: Any) -> Row:
         """A deployment with its first revision, not nudged yet."""
         async with self.sessions.begin() as session:
-            row = await a_deployment(session, **fields)
+            row = await a_deployment(session, **{"plane": self.plane.name, **fields})
         await self.wish(row, content)
         return row
 
