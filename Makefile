@@ -23,7 +23,7 @@ down: venv
 	@$(BIN)/graphyard down
 
 test: check
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not chaos" --ignore=tests/benchmarks
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not chaos" --ignore=tests/benchmarks
 
 check: venv-dev
 	@$(BIN)/ruff check .

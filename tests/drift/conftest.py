@@ -51,9 +51,9 @@ class Ward:
         return self.ones[self.turn % len(self.ones)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admitted() -> Iterator[Ward]:
-    """A stack of its own, quick to sweep, with everybody in bed."""
+    """A stack of its own, quick to sweep, with everybody in bed; sent home before other tests measure time."""
     for stack in running(SETTINGS):
         ward = Ward(stack)
         asyncio.run(_admit(ward))

@@ -63,6 +63,8 @@ def test_conformance_with_every_strict_check(stack_with_registry: Stack) -> None
             stack.api_key,
             "--tenant-id",
             stack.tenant_id,
+            "--log-wait",
+            "90",
         ],
     )
     assert re.findall(r"^FAIL .*", said, re.M) == [], said

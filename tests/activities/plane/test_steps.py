@@ -37,6 +37,7 @@ async def test_the_whole_story(steps: PortSteps, memory: Memory) -> None:
         await run(step, wish)
     assert memory.serving == {wish.deployment_id: 1}
     assert await run(steps.collect_images, Keep(plane="local", digests=[image.digest])) == 0
+    memory.fresh.clear()
     assert await run(steps.collect_images, Keep(plane="local", digests=[])) == 1
     await run(steps.discard, wish)
     assert memory.serving == {}
