@@ -13,8 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -112,6 +112,17 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    @asynccontextmanager
+    async def suspended(self, part: str) -> AsyncIterator[None]:
+        """A part that stands still meanwhile, unless it is killed."""
+        pid = await self.pid(part)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     @contextmanager
     def another(self, part: str, **changed: str) -> Iterator[subprocess.Popen[bytes]]:
         """One more process of a part, from the stack's own description of it; nobody supervises it."""
@@ -189,8 +200,9 @@ def placed(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
         shutil.rmtree(directory)
 
 
+@contextmanager
 def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A stack for as long as the generator lives."""
+    """A stack that is up meanwhile."""
     with placed(settings) as stack:
         stack.up()
         yield stack
@@ -199,13 +211,15 @@ def running(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The session's stack, without any deployment at first."""
-    yield from running()
+    with running() as made:
+        yield made
 
 
 @pytest.fixture
 def fresh_stack() -> Iterator[Stack]:
     """A stack for this test alone."""
-    yield from running()
+    with running() as made:
+        yield made
 
 
 @pytest.fixture
@@ -218,6 +232,6 @@ def absent() -> Iterator[Stack]:
 @pytest.fixture
 def stack_with_registry() -> Iterator[Stack]:
     """A stack that hands out the token of a registry."""
-    yield from running(
-        {"GRAPHYARD_REGISTRY_URL": "127.0.0.1:5000/graphyard", "GRAPHYARD_REGISTRY_TOKEN": "none"}
-    )
+    registry = {"GRAPHYARD_REGISTRY_URL": "127.0.0.1:5000/graphyard", "GRAPHYARD_REGISTRY_TOKEN": "none"}
+    with running(registry) as made:
+        yield made

@@ -48,8 +48,7 @@ class Revival:
         """Wake its process if somebody stopped it, and have its directory where it belongs."""
         self._state = await self._supervisor.state(self._name)
         pid = self._state.pid if self._state is not None else 0
-        if seen.letter(pid) == seen.STOPPED:
-            os.kill(pid, signal.SIGCONT)
+        _wake(pid)
         await asyncio.to_thread(self._bring_back, pid, owner, credentials)
 
     async def mend(self) -> None:
@@ -133,6 +132,8 @@ class Revival:
                     chances = 0
             except OSError:
                 return None
+            # One that is busy with its disk stops only after that, and so after we found it awake.
+            _wake(pid)
             await asyncio.sleep(TICK)
         return shown
 
@@ -208,6 +209,11 @@ class Revival:
             except (OSError, ValueError, LookupError, TypeError):
                 continue
         return None
+
+
+def _wake(pid: int) -> None:
+    if seen.letter(pid) == seen.STOPPED:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _size(path: Path) -> int:

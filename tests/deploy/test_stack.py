@@ -26,7 +26,8 @@ PARTS = ("postgres", "temporal", "api", "worker", "caddy", "keeper")
 @pytest.fixture(scope="module")
 def second() -> Iterator[Stack]:
     """Another stack beside the session's; the last test that takes it removes it."""
-    yield from running()
+    with running() as made:
+        yield made
 
 
 async def pids(stack: Stack) -> dict[str, int]:

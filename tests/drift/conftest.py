@@ -1,7 +1,8 @@
 """The patients of the injury table, and its account at the end of the session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 import pytest
@@ -15,6 +16,7 @@ ONES = 3
 """Deployments that take turns, so that no two injuries in a row are to the same: a repair counts as held only
 after half a minute, and one that is hurt every few seconds is looked at less often."""
 INJURY = "injury"
+BEDS = pytest.StashKey[ExitStack]()
 SETTINGS = {
     "GRAPHYARD_SWEEP_SECONDS": "3",
     "GRAPHYARD_STUCK_SECONDS": "4",
@@ -51,13 +53,20 @@ class Ward:
         return self.ones[self.turn % len(self.ones)]
 
 
-@pytest.fixture(scope="package")
-def admitted() -> Iterator[Ward]:
-    """A stack of its own, quick to sweep, with everybody in bed; sent home before other tests measure time."""
-    for stack in running(SETTINGS):
-        ward = Ward(stack)
-        asyncio.run(_admit(ward))
-        yield ward
+@pytest.fixture(scope="session")
+def admitted(pytestconfig: pytest.Config) -> Ward:
+    """A stack of its own, quick to sweep, with everybody in bed; gone after the last test of this folder."""
+    beds = pytestconfig.stash[BEDS] = ExitStack()
+    ward = Ward(beds.enter_context(running(SETTINGS)))
+    asyncio.run(_admit(ward))
+    return ward
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A stack that sweeps so often would take a quarter of a core from all tests that follow."""
+    if nextitem is None or item.path.parent not in nextitem.path.parents:
+        item.config.stash.get(BEDS, ExitStack()).close()
 
 
 async def _admit(ward: Ward) -> None:

@@ -138,6 +138,22 @@ async def test_several_injuries_at_once(valkey: Valkey) -> None:
     await holds(valkey, since=True)
 
 
+async def test_stopped_only_after_it_was_found_awake(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one is that was busy with its disk: what only its memory holds is kept."""
+    await valkey.say(("SET", "kept", "yes"), ("SELECT", "3"), ("SET", "fleeting", "1", "EX", "1000"))
+    await appending_off(valkey)
+    find = Revival.find
+
+    async def found_too_early(self: Revival, owner: str, credentials: str) -> None:
+        await find(self, owner, credentials)
+        await sigstop(valkey)
+
+    monkeypatch.setattr(Revival, "find", found_too_early)
+    await valkey.redis.provision(valkey.wish)
+    assert await valkey.seen() == {}
+    await holds(valkey, since=True)
+
+
 async def test_as_0_1_0_left_it(valkey: Valkey) -> None:
     """Without the note of its password it is looked at as far as that goes, and nothing differs."""
     (valkey.data / CREDENTIALS).unlink()
