@@ -137,10 +137,11 @@ def show(
         click.echo("deployments: none yet")
     else:
         width = max(len("deployment"), *(len(one["name"]) for one in found))
-        click.echo(f"{'deployment':<{width}} {'status':<18} {'replicas':>8}  url")
+        click.echo(f"{'deployment':<{width}} {'status':<18} {'replicas':>8}  {'id':<36}  url")
         for one in found:
             click.echo(
-                f"{one['name']:<{width}} {one['status']:<18} {one['replicas']:>8}  {one.get('url') or '-'}"
+                f"{one['name']:<{width}} {one['status']:<18} {one['replicas']:>8}  {one['id']}  "
+                f"{one.get('url') or '-'}"
             )
     click.echo()
     click.echo(f"{stack.url}   Temporal UI {stack.temporal_ui if stack.ports else '-'}")

@@ -46,6 +46,14 @@ def test_a_plane_that_cannot_be_seen_is_not_well(
     )
 
 
+def test_a_deployment_is_told_with_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which the API's paths are written with."""
+    id_ = "73ac56f0-094d-4203-baf3-f13a239673f0"
+    show([UP], [{**SERVING, "status": "READY", "id": id_}], Stack())
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a ")]
+    assert line.split() == ["a", "READY", "1", id_, "http://x/d/a"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0 s"), (59.9, "59 s"), (61, "1 m 1 s"), (3600, "1 h 0 m"), (90061, "1 d 1 h")],
