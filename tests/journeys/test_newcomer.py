@@ -35,5 +35,10 @@ async def test_one_command_leads_to_an_answer(absent: Stack) -> None:
     assert told["echo-agent"] in again
 
     status = absent.graphyard("status").stdout
-    assert re.search(rf"^echo-agent +READY +1  {told['echo-agent']}$", status, re.MULTILINE)
+    [line] = [line.split() for line in status.splitlines() if line.startswith("echo-agent ")]
+    deployment = httpx.get(
+        f"{absent.url}/v2/deployments/{line[3]}", headers={"X-Api-Key": absent.api_key}
+    ).raise_for_status()
+    assert deployment.json()["name"] == "echo-agent"
+    assert line == ["echo-agent", "READY", "1", deployment.json()["id"], told["echo-agent"]]
     assert absent.graphyard("logs", "echo-agent").stdout.strip()
