@@ -313,16 +313,18 @@ async def test_deaths_are_told_with_their_reason_and_last_words(case: Case) -> N
     await case.send(signal.SIGKILL)
     died = datetime.now(UTC)
     async with asyncio.timeout(10):
-        # Supervisor itself takes a moment to know.
-        while not (found := await case.differences()) or found[0].since is None:
+        # Supervisor itself takes a moment to know. On a busy machine the server may be back before the next
+        # look, and its death be over.
+        while not (told := [one for one in await case.differences() if one.since is not None]):
             await asyncio.sleep(0.02)
-    assert [(one.field, one.past) for one in found] == [(Field.PROCESS, False)]
-    assert found[0].since is not None
-    assert began - timedelta(seconds=0.01) <= found[0].since <= died + timedelta(seconds=1)
-    assert "my last words •••" in found[0].evidence
+    (death,) = told
+    assert death.field is Field.PROCESS
+    assert death.since is not None
+    assert began - timedelta(seconds=0.01) <= death.since <= died + timedelta(seconds=1)
+    assert "my last words •••" in death.evidence
     assert {one.remedy for one in await case.mended()} <= {Remedy.AWAIT, Remedy.FIT}
     (over,) = await case.differences()
-    assert (over.past, over.seen, over.since) == (True, "SIGKILL", found[0].since)
+    assert (over.past, over.seen, over.since) == (True, "SIGKILL", death.since)
     assert "my last words •••" in over.evidence
     await case.yard.supervisor.restart(case.server())
     await settled(case)
