@@ -1,6 +1,7 @@
 """This stack's supervisord and its keeper: written down, started, found again, ended.
 
-Found by its socket and never by a name in the process list: another stack's supervisord looks just the same.
+Found by its socket and never by a name in the process list: another stack's supervisord looks just the same but for
+the path of its configuration.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from dataplane.local.programs import write_private
 from dataplane.local.supervisor import Supervisor
@@ -87,10 +90,28 @@ class Daemon:
         again, or programs that lost it and still hold their ports."""
         if await self.alive():
             return True
-        if self.keeper() and await self._until(seconds=15):
+        await self.successor()
+        if await self.alive():
             return True
         await clear(self._home)
         return False
+
+    async def successor(self, seconds: float = 15) -> None:
+        """Wait until the one that a keeper begins answers, or none is to come. Until it is supervisord such a one holds
+        the keeper's lock, and then it bears the name of this home's configuration."""
+        deadline = time.monotonic() + seconds
+        while not await self.alive() and time.monotonic() < deadline:
+            if not self.keeper() and not await asyncio.to_thread(self._begun):
+                return
+            await asyncio.sleep(0.05)
+
+    def _begun(self) -> bool:
+        mine = str(self._home.root / "etc" / "supervisord.conf")
+        return any(
+            mine in (process.info["cmdline"] or ())
+            for process in psutil.process_iter(["cmdline", "status"])
+            if process.info["status"] != psutil.STATUS_ZOMBIE
+        )
 
     async def start(self) -> None:
         """Start it unless it runs."""

@@ -1,6 +1,7 @@
 """`graphyard down`: everything ends, those that use others first; what is on disk stays."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -20,10 +21,13 @@ ORDER = (("keeper",), ("caddy",), ("worker",), ("api",), (), ("temporal", "postg
 async def down(home: Home, supervisor: Supervisor, daemon: Daemon) -> int:
     """End whatever of this stack lives; how many processes that were."""
     count = 0
-    # A keeper that is about to start another supervisord would undo all this.
-    if not await supervisor.alive() and (keeper := daemon.keeper()):
-        os.kill(keeper, signal.SIGTERM)
-        count += 1
+    if not await supervisor.alive():
+        # A keeper that is about to start another supervisord would undo all this, or has begun one already.
+        if keeper := daemon.keeper():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
+            count += 1
+        await daemon.successor()
     if await supervisor.alive():
         count += await end(supervisor, daemon)
     return count + await clear(home)

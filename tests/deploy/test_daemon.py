@@ -154,9 +154,12 @@ async def test_down_ends_all_of_it_and_a_second_time_nothing(ground: Ground) -> 
     assert await down(ground.home, ground.supervisor, ground.daemon) == 0
 
 
-async def test_down_right_after_a_kill_leaves_no_keeper_to_undo_it(ground: Ground) -> None:
+@pytest.mark.parametrize("later", [0, 0.05, 0.1, 0.15, 0.2])
+async def test_down_right_after_a_kill_leaves_no_keeper_to_undo_it(ground: Ground, later: float) -> None:
+    """Nor what it began: it looks every tenth of a second."""
     await ground.start()
     os.kill(ground.daemon_pid, signal.SIGKILL)
+    await asyncio.sleep(later)
     await down(ground.home, ground.supervisor, ground.daemon)
     await asyncio.sleep(1)
     assert ground.living() == []
