@@ -130,7 +130,7 @@ class Memory:
 
 
 class MemoryImages:
-    """Images that are only named: the same archive makes the same digest."""
+    """Images that are only named: the same archive, or the same reference, makes the same digest."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -145,16 +145,20 @@ class MemoryImages:
         await self._memory.enter("build")
         if wish.image is not None and wish.image in self._memory.images:
             return self._found(wish.image, wish)
-        if wish.archive is None:
+        if wish.image_uri is not None:
+            made_of = source = wish.image_uri
+        elif wish.archive is not None:
+            source = wish.archive.sha256
+            made_of = f"{source} {wish.archive.install_command} {wish.archive.build_command}"
+        else:
             raise Refused(Code.IMAGE_GONE, "The image is gone, and so is its source.", "Deploy again.")
         tell("building")
-        made_of = f"{wish.archive.sha256} {wish.archive.install_command} {wish.archive.build_command}"
         digest = f"sha256:{hashlib.sha256(made_of.encode()).hexdigest()}"
         if digest in self._memory.images:
             return self._found(digest, wish)
         image = Image(
             digest=digest,
-            source_digest=wish.archive.sha256,
+            source_digest=source,
             lock_digest="lock",
             server="memory",
             builder="memory",

@@ -1,6 +1,6 @@
 """Server flavours: what to install beside a project, how it starts, what is known to be wrong with it.
 
-One small file each. The cures themselves live in `local/entry/graphyard_entry.py`, which runs inside the
+One small file each. The cures themselves live in `local/entry`, which runs inside the
 server's process with the server's own Python.
 """
 
@@ -32,10 +32,13 @@ class ServerFlavour:
     """How many Postgres connections one replica may open."""
     health: str = "/ok?check_db=1"
     info: str = "/info"
+    entry: bool = True
+    """Whether our entry program runs in it: answers name their revision, a probe shows each graph, the pulse its
+    queue, and runs are taken only while it serves."""
 
 
 def flavour(name: Flavour) -> ServerFlavour:
     """The flavour of that name."""
-    from dataplane.flavours import inmem, pg
+    from dataplane.flavours import image, inmem, pg
 
-    return {Flavour.PG: pg.PG, Flavour.INMEM: inmem.INMEM}[name]
+    return {Flavour.PG: pg.PG, Flavour.INMEM: inmem.INMEM, Flavour.IMAGE: image.IMAGE}[name]

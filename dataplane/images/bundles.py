@@ -21,7 +21,7 @@ from dataplane.images import archive, failures, venv, whole
 from dataplane.images import lock as locks
 from dataplane.images.buildlog import BuildLog
 from dataplane.images.bundle import RECORD, SOURCE, Provenance, Record, hexadecimal
-from dataplane.images.fetched import fetched
+from dataplane.images.fetched import HERE, archive_of, fetched
 from dataplane.images.inflate import Halt, Limits
 from dataplane.images.interpreters import Interpreter, Interpreters
 from dataplane.images.lock import Lock
@@ -32,8 +32,8 @@ from dataplane.images.threads import in_thread
 from dataplane.images.uv import Uv, ambient
 from dataplane.plane import Sources, Tell
 from sealing import Keyring
-from workflows.causes import Code, Refused
-from workflows.shapes import Archive, Flavour, Image, Plan, Wish
+from workflows.causes import Refused
+from workflows.shapes import Flavour, Image, Plan, Wish
 
 FORMAT = 1
 """Of bundles; a new one makes new digests, so that old bundles are never taken for new ones."""
@@ -71,11 +71,13 @@ class BundleImages:
             return Plan(source_digest=made.source_digest, python=made.python, graphs=list(record.graphs))
         log = BuildLog(self._home / "logs", wish)
         try:
-            async with fetched(self._sources, _archive(wish)) as file:
+            async with fetched(self._sources, archive_of(wish, HERE)) as file:
                 found, interpreter = await self._study(file, wish)
         except Refused as refused:
             log.say(str(refused.cause), "ERROR")
             raise
+        # Whoever sees that it is being built asks for its log.
+        self._introduce(found, interpreter, wish, log)
         return Plan(
             source_digest=found.source_digest, python=str(interpreter), graphs=list(found.project.graphs)
         )
@@ -95,9 +97,8 @@ class BundleImages:
         started = time.monotonic()
         try:
             await in_thread(lambda _: self._store.prepare())
-            async with fetched(self._sources, _archive(wish)) as file:
+            async with fetched(self._sources, archive_of(wish, HERE)) as file:
                 found, interpreter = await self._study(file, wish)
-                self._introduce(found, interpreter, wish, log)
                 record, reused = await self._find_or_make(file, found, interpreter, wish, say)
         except Refused as refused:
             log.say(str(refused.cause), "ERROR")
@@ -126,7 +127,7 @@ class BundleImages:
 
     async def _study(self, file: BinaryIO, wish: Wish) -> tuple[Study, Interpreter]:
         server = self._servers[wish.flavour]
-        found = await in_thread(lambda halt: study(file, _archive(wish), server, self._limits, halt))
+        found = await in_thread(lambda halt: study(file, archive_of(wish, HERE), server, self._limits, halt))
         interpreter = await self._interpreters.choose(found.project.python, found.declarations.needs)
         await in_thread(lambda _: found.check_names(interpreter.minor))
         return found, interpreter
@@ -256,18 +257,6 @@ class BundleImages:
             defaults=defaults,
             graphs=list(record.graphs),
         )
-
-
-def _archive(wish: Wish) -> Archive:
-    if wish.archive is None:
-        raise Refused(
-            Code.IMAGE_GONE if wish.image else Code.SOURCE_MISSING,
-            f"The image {wish.image} is not on this machine any more, and its source is not known."
-            if wish.image
-            else "The revision has no source.",
-            "Deploy the source again.",
-        )
-    return wish.archive
 
 
 def _digest(made: Provenance) -> str:

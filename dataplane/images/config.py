@@ -7,6 +7,7 @@ nothing here, the build log says that it does nothing. None is passed over in si
 import difflib
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -17,6 +18,7 @@ from langgraph_cli.config import get_unknown_keys, validate_config
 
 from dataplane.images.archive import Tree
 from dataplane.images.bundle import Graph
+from dataplane.images.powers import PACKAGES, Powers
 from workflows.causes import Code, Refused
 
 TYPES: Mapping[str, tuple[type, ...]] = {
@@ -44,6 +46,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 }
 WORDS = {str: "text", list: "a list", dict: "an object", bool: "true or false"}
 SCRIPTS = (".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".tsx", ".jsx")
+SCRIPT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 NOWHERE = "Deploy to a plane that builds container images, or leave it out."
 DEEPEST = 50
 
@@ -59,6 +62,8 @@ class Project:
     graphs: Mapping[str, Graph]
     dependencies: tuple[str, ...]
     python: str | None
+    node: bool
+    """Whether it is JavaScript alone."""
     pip_config: str | None
     tools: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -75,20 +80,22 @@ class Project:
         return json.dumps(self.raw, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def parse(tree: Tree, path: str) -> Project:
-    """The project that the config at `path` describes, or the refusal of the first thing that is wrong."""
+def parse(tree: Tree, path: str, powers: Powers = PACKAGES) -> Project:
+    """The project that the config at `path` describes, or the refusal of the first thing that is wrong or that the
+    plane has not the powers for."""
     path = posixpath.normpath(path)
     raw = _load(tree, path)
     _check_types(raw)
     _check_library(raw)
-    refuse_images(raw)
+    refuse_images(raw, powers)
     base = str(PurePosixPath(path).parent)
     remarks = [
         f"langgraph.json: {warning}" for warning in get_unknown_keys(raw) if "'$schema'" not in warning
     ]
     if (distro := raw.get("image_distro", "debian")) != "debian":
-        remarks.append(f"langgraph.json: image_distro '{distro}' does nothing here: there is no base image.")
-    if raw.get("pip_installer") == "pip":
+        why = "the base is the plane's own" if powers.containers else "there is no base image"
+        remarks.append(f"langgraph.json: image_distro '{distro}' does nothing here: {why}.")
+    if raw.get("pip_installer") == "pip" and not powers.containers:
         remarks.append("langgraph.json: pip_installer 'pip' does nothing here: uv resolves and installs.")
     tools = raw.get("keep_pkg_tools") or ()
     return Project(
@@ -98,6 +105,7 @@ def parse(tree: Tree, path: str) -> Project:
         graphs={name: _graph(tree, base, name, value) for name, value in raw["graphs"].items()},
         dependencies=tuple(raw.get("dependencies") or ()),
         python=raw.get("python_version"),
+        node=all(_target(value).split(":")[0].endswith(SCRIPTS) for value in raw["graphs"].values()),
         pip_config=_pip_config(tree, base, raw.get("pip_config_file")),
         tools=("pip", "setuptools", "wheel") if tools is True else tuple(tools),
         remarks=tuple(remarks),
@@ -179,27 +187,28 @@ def _check_library(raw: Mapping[str, Any]) -> None:
         raise invalid(_one_line(str(error)) or "the official library cannot read it") from None
 
 
-def refuse_images(raw: Mapping[str, Any]) -> None:
-    """What only makes sense where a container image is built."""
-    if raw.get("dockerfile_lines"):
+def refuse_images(raw: Mapping[str, Any], powers: Powers) -> None:
+    """What only makes sense where a container image is built, and what nobody can have here."""
+    if raw.get("dockerfile_lines") and not powers.containers:
         raise elsewhere(
             "dockerfile_lines", "no container image is built here, so there is nothing to run them in"
         )
     scripts = [
-        name
-        for name, value in raw["graphs"].items()
-        if (value["path"] if isinstance(value, dict) else value).split(":")[0].endswith(SCRIPTS)
+        name for name, value in raw["graphs"].items() if _target(value).split(":")[0].endswith(SCRIPTS)
     ]
-    if scripts:
+    if scripts and not powers.node:
         raise elsewhere(f"graph '{scripts[0]}'", "it is JavaScript, and this plane runs Python servers only")
-    if raw.get("node_version"):
+    if raw.get("node_version") and not powers.node:
         raise elsewhere("node_version", "this plane has no Node.js; it runs Python servers only")
     for key in ("ui", "ui_config"):
-        if raw.get(key):
+        if raw.get(key) and not powers.node:
             raise elsewhere(key, "interface components are built with Node.js, which this plane has not")
+    base = "this plane builds on its own" if powers.containers else "there is no base to build on"
     for key in ("base_image", "_INTERNAL_docker_tag"):
         if raw.get(key):
-            raise elsewhere(key, "no container image is built here, so there is no base to build on")
+            raise elsewhere(
+                key, f"{'' if powers.containers else 'no container image is built here, so '}{base}"
+            )
     if raw.get("source"):
         raise elsewhere(
             "source", "list what is needed in 'dependencies' instead", 'Write "dependencies": ["."].'
@@ -212,19 +221,25 @@ def refuse_images(raw: Mapping[str, Any]) -> None:
         )
 
 
+def _target(value: Any) -> str:
+    return str(value["path"] if isinstance(value, dict) else value)
+
+
 def _graph(tree: Tree, base: str, name: str, value: Any) -> Graph:
     spec = value["path"] if isinstance(value, dict) else value
     description = value.get("description") if isinstance(value, dict) else None
     module, _, attribute = spec.partition(":")
     if not module or not attribute:
         raise invalid(f"graph '{name}': '{spec}' is not like './agent.py:graph'")
-    if not attribute.isidentifier():
+    if not attribute.isidentifier() and not (module.endswith(SCRIPTS) and SCRIPT_NAME.fullmatch(attribute)):
         raise invalid(f"graph '{name}': '{attribute}' is not a Python name")
-    target, in_file = target_of(tree, base, module, f"graph '{name}'", Code.GRAPH_MISSING)
+    target, in_file = target_of(tree, base, module, f"graph '{name}'", Code.GRAPH_MISSING, (".py", *SCRIPTS))
     return Graph(target=target, attribute=attribute, in_file=in_file, description=description)
 
 
-def target_of(tree: Tree, base: str, module: str, what: str, code: Code) -> tuple[str, bool]:
+def target_of(
+    tree: Tree, base: str, module: str, what: str, code: Code, ends: tuple[str, ...] = (".py",)
+) -> tuple[str, bool]:
     """Where an import leads: a file of the archive, or the name of a module, as the server tells them."""
     if "/" not in module:
         if module.endswith(".py"):
@@ -244,7 +259,7 @@ def target_of(tree: Tree, base: str, module: str, what: str, code: Code) -> tupl
     if path not in tree.files:
         hint = close(path, list(tree.files))
         raise Refused(code, f"{what}: the file '{module}' is not in the archive.{hint}", "Check the path.")
-    if not path.endswith(".py"):
+    if not path.endswith(ends):
         raise Refused(code, f"{what}: '{module}' is not a Python file.", "Name a file that ends in .py.")
     return path, True
 

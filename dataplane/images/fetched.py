@@ -14,7 +14,23 @@ from dataplane.images.inflate import CHUNK, Halt, Halted
 from dataplane.images.threads import in_thread
 from dataplane.plane import Sources
 from workflows.causes import Code, Refused
-from workflows.shapes import Archive
+from workflows.shapes import Archive, Wish
+
+HERE, THERE = "on this machine", "in the registry"
+"""Where a plane has its images."""
+
+
+def archive_of(wish: Wish, place: str) -> Archive:
+    """A wish's source, to make its image from. Raises `Refused` where there is none; `place` is where images are."""
+    if wish.archive is None:
+        raise Refused(
+            Code.IMAGE_GONE if wish.image else Code.SOURCE_MISSING,
+            f"The image {wish.image} is not {place} any more, and its source is not known."
+            if wish.image
+            else "The revision has no source.",
+            "Deploy the source again.",
+        )
+    return wish.archive
 
 
 @contextlib.asynccontextmanager

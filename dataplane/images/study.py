@@ -14,6 +14,7 @@ from dataplane.images.archive import Tree
 from dataplane.images.config import Project
 from dataplane.images.dependencies import Declarations
 from dataplane.images.inflate import Halt, Limits
+from dataplane.images.powers import PACKAGES, Powers
 from dataplane.images.servers import ServerPackages
 from dataplane.images.uv import registry_in, registry_of
 from dataplane.images.variables import Variables
@@ -44,17 +45,24 @@ class Study:
         named = [
             (f"graph '{name}'", graph.target, graph.attribute, Code.GRAPH_MISSING)
             for name, graph in self.project.graphs.items()
-            if graph.in_file
+            if graph.in_file and graph.target.endswith(".py")
         ]
         named += [(what, path, name, Code.CONFIG_INVALID) for what, path, name in features.files(self.told)]
         for what, path, name, code in named:
             _check_name(self.tree.texts.get(path), what, path, name, code, python)
 
 
-def study(file: BinaryIO, wanted: Archive, server: ServerPackages, limits: Limits, halt: Halt) -> Study:
+def study(
+    file: BinaryIO,
+    wanted: Archive,
+    server: ServerPackages,
+    limits: Limits,
+    halt: Halt,
+    powers: Powers = PACKAGES,
+) -> Study:
     """Read and check everything that does not depend on this machine."""
     for name in ("install_command", "build_command"):
-        if getattr(wanted, name):
+        if getattr(wanted, name) and not powers.node:
             raise Refused(
                 Code.NOT_ON_THIS_PLANE,
                 f"{name} cannot be honoured here: such commands build JavaScript projects, and this plane "
@@ -62,7 +70,7 @@ def study(file: BinaryIO, wanted: Archive, server: ServerPackages, limits: Limit
                 "Leave it out; Python projects are built from their own metadata.",
             )
     tree = archive.survey(file, limits, halt)
-    project = config.parse(tree, wanted.config_path)
+    project = config.parse(tree, wanted.config_path, powers)
     told = features.variables(tree, project, server)
     env_file = variables.file_of(project.env, project.base)
     _complete(file, tree, project, told, env_file, limits, halt)

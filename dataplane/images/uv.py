@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from configparser import Error, RawConfigParser
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from dataplane.images.run import environment, run
 from workflows.causes import Code, Refused
 
@@ -62,6 +60,9 @@ class Uv:
             args = (*args[:2], "--no-index", *args[2:])
         if "HOME" not in env:
             env["UV_CACHE_DIR"] = str(self._cache)
+        # Here, because a cluster's plane reads what this file says of indexes and has no uv.
+        from uv import find_uv_bin
+
         await run([find_uv_bin(), *args], cwd, env, said)
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from dataplane.flavours import flavour
 from dataplane.local.ours import Ours
-from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis
+from dataplane.postgres.databases import Postgres
 from workflows.shapes import Sighting, Wish
 
 

@@ -26,7 +26,7 @@ AWAY = re.compile(
     r"|ConnectionDoesNotExistError|connection was closed in the middle of operation"
 )
 OUR_DATABASES = re.compile(
-    r"(?:langgraph_runtime_pg/(?:database|redis_stream|checkpoint|store|migrate)|graphyard_entry)\.py"
+    r"(?:langgraph_runtime_pg/(?:database|redis_stream|checkpoint|store|migrate)|graphyard_(?:entry|cures))\.py"
 )
 MIGRATION = re.compile(r"alembic[/.]|langgraph_runtime_pg/migrat|upgrade_head")
 IN_ENVIRON = re.compile(r"<frozen os>\", line \d+, in __getitem__\n(?:.*\n)?KeyError: '([^']+)'")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.local.valkey import SETTINGS, Shown
+from dataplane.valkey.client import Shown
+from dataplane.valkey.judged import differing
 
 LOG = "appendonly.aof"
 """What the names of all files begin with that Valkey appends to."""
@@ -95,15 +96,6 @@ def listens(path: Path) -> bool:
     with open("/proc/net/unix") as table:
         words = [line.split() for line in table]
     return any(len(one) == 8 and one[7] == str(path) and one[3] == "00010000" for one in words)
-
-
-def differing(shown: Shown) -> dict[str, str]:
-    """Settings that are not as they should be, with what they are."""
-    return {
-        name: shown.settings[name]
-        for name, wanted in SETTINGS.items()
-        if name in shown.settings and shown.settings[name] != wanted
-    }
 
 
 def closed(data: Path) -> Iterator[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from dataplane.flavours import flavour
 from dataplane.images.bundle import Bundle
 from dataplane.local.launcher import MACHINE
-from dataplane.local.postgres import Postgres
 from dataplane.local.programs import Sealed
 from dataplane.local.redis import Redis
+from dataplane.postgres.databases import Postgres
 from sealing import Keyring
 from workflows import names
 from workflows.shapes import Wish

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 import structlog
-from psycopg import AsyncConnection, errors, sql
 
 from dataplane.local import strays
 from dataplane.local.slots import Slots
 from dataplane.local.supervisor import Supervisor
 from dataplane.local.survey import holds_data
+from dataplane.postgres import orphaned
 from workflows.shapes import Resource, ResourceKind
 
 log = structlog.get_logger()
@@ -56,9 +56,9 @@ class Orphans:
             case ResourceKind.ROUTE:
                 await asyncio.to_thread(self._route, named["short"])
             case ResourceKind.ROLE:
-                await self._role(orphan.name)
+                await orphaned.drop_role(self._dsn, orphan.name)
             case ResourceKind.DATABASE if orphan.holds_data:
-                await self._database(orphan.name)
+                await orphaned.drop_database(self._dsn, orphan.name)
             case ResourceKind.DATABASE:
                 log.warning("an orphaned database is left alone: nobody asked for its end", name=orphan.name)
 
@@ -84,20 +84,3 @@ class Orphans:
         self._slots.close(short)
         for marker in (self._home / "run" / "take").glob(f"{short}-*"):
             marker.unlink(missing_ok=True)
-
-    async def _role(self, name: str) -> None:
-        async with await self._connection() as connection:
-            try:
-                await connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
-            except errors.DependentObjectsStillExist:
-                log.info("an orphaned role stays as long as what it owns", name=name)
-
-    async def _database(self, name: str) -> None:
-        statement = sql.SQL("drop database if exists {} with (force)")
-        async with await self._connection() as connection:
-            await connection.execute(statement.format(sql.Identifier(name)))
-
-    async def _connection(self) -> AsyncConnection:
-        return await AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=10, application_name="graphyard"
-        )

@@ -24,6 +24,11 @@ class Pace:
     def due(self) -> bool:
         return time.monotonic() >= self._next
 
+    @property
+    def left(self) -> float:
+        """Seconds until it is due."""
+        return max(0.0, self._next - time.monotonic())
+
     def spent(self, seconds: float) -> None:
         """So much was spent just now."""
         self.last = seconds

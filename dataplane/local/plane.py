@@ -10,7 +10,6 @@ from dataplane.local.environment import Environment
 from dataplane.local.fallen import Fallen
 from dataplane.local.orphans import Orphans
 from dataplane.local.ours import Ours
-from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
 from dataplane.local.remedies import Remedies
 from dataplane.local.replicas import Replicas
@@ -21,6 +20,7 @@ from dataplane.local.survey import Survey
 from dataplane.local.upkeep import LocalUpkeep
 from dataplane.local.watch import Watch
 from dataplane.plane import Images, Plane
+from dataplane.postgres.databases import Postgres
 
 
 def local_plane(

@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 from dataplane.local import durable, seen
 from dataplane.local.programs import Program, write_private
-from dataplane.local.revival import Revival, entitled
+from dataplane.local.revival import Revival
 from dataplane.local.supervisor import Supervisor
-from dataplane.local.valkey import Shown, digest, look
+from dataplane.valkey.client import Shown, digest, look
+from dataplane.valkey.judged import entitled, running, told
 from sealing import Keyring
 from workflows import names
 from workflows.causes import Code, Refused
-from workflows.drift import AS_WISHED, RUNNING, STARTING, Fact, Field
+from workflows.drift import RUNNING, STARTING, Fact, Field
 from workflows.shapes import Resource, ResourceKind, Wish
 
 PATIENCE = 30.0
@@ -181,18 +182,6 @@ class Redis:
     def _opened(self, text: str) -> str:
         said = json.loads(text)
         return Keyring.load(self._keys).open_map(said["sealed"], said["owner"])["redis"]
-
-
-def running(shown: Shown) -> str:
-    """Whether one whose process is there works."""
-    if shown.trouble:
-        return shown.trouble
-    return "a replica of another" if shown.follows else RUNNING
-
-
-def told(wrong: list[str]) -> str:
-    """What is wrong as one text, if anything is."""
-    return ", ".join(wrong) or AS_WISHED
 
 
 def configuration(data: Path, listen: Path, password: str) -> str:

@@ -1,4 +1,4 @@
-"""One server process, asked over its Unix socket: does it answer, and does it answer for what it claims?"""
+"""One server process, asked over its Unix socket or address: does it answer, and for what it claims?"""
 
 import asyncio
 import json
@@ -25,12 +25,23 @@ FIX = "The deploy logs of the revision have the server's side of it."
 
 
 class Replica:
-    """A replica of a revision, by its name and socket."""
+    """A replica of a revision, by its name and where it listens. One that is not `named` has nothing of ours in
+    it: its answers do not say of which revision they are."""
 
-    def __init__(self, name: str, socket: Path, number: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: Path | None,
+        number: int,
+        *,
+        address: str = "http://replica",
+        named: bool = True,
+    ) -> None:
         self.name = name
         self._socket = socket
         self._number = number
+        self._address = address
+        self._named = named
 
     async def answers(self, timeout: float = 2.0) -> bool:
         """Whether this revision's server takes requests there now."""
@@ -39,7 +50,7 @@ class Replica:
                 answer = await client.get("/ok")
         except httpx.HTTPError:
             return False
-        return answer.status_code == 200 and answer.headers.get(REVISION_HEADER) == str(self._number)
+        return answer.status_code == 200 and self._is_this(answer)
 
     async def health(self, flavour: ServerFlavour, timeout: float = 2.0) -> str:
         """`ANSWERS`, `AWAY`, or how it fails to answer. A failure is believed when it comes twice."""
@@ -67,19 +78,19 @@ class Replica:
             async with self._client(timeout) as client:
                 answer = await client.get(flavour.health)
         except httpx.ConnectError:
-            gone = not await asyncio.to_thread(self._socket.exists)
+            gone = self._socket is not None and not await asyncio.to_thread(self._socket.exists)
             return "unreachable: its socket is gone" if gone else "unreachable"
         except httpx.HTTPError:
             return AWAY if await self.answers(timeout) else f"{SILENT} for {timeout:.0f} s"
-        revision = answer.headers.get(REVISION_HEADER)
-        if revision != str(self._number):
-            return f"answering as revision {revision or 'unknown'}"
+        if not self._is_this(answer):
+            return f"answering as revision {answer.headers.get(REVISION_HEADER, 'unknown')}"
         if answer.status_code == 200:
             return ANSWERS
         return AWAY if await self.answers(timeout) else f"answering {answer.status_code}"
 
     async def prove(self, flavour: ServerFlavour, graphs: list[str], token: str) -> None:
-        """Refused unless the database, the version and every graph's schemas answer.
+        """Refused unless the database, the version and every graph's schemas answer; without `graphs` each one
+        that the server says was declared.
 
         A connection that fails is no proof of anything: it raises as it is, and the step is tried again.
         """
@@ -105,6 +116,11 @@ class Replica:
     async def _claims(
         self, client: httpx.AsyncClient, flavour: ServerFlavour, graphs: list[str], token: str
     ) -> None:
+        if not flavour.entry:
+            found = await client.post("/assistants/search", json={"limit": 1})
+            # Who asks who is there is asked nothing more, nor who is at home below a prefix only.
+            self._expect(found.status_code in (200, 401, 403, 404), f"its assistants answer {_told(found)}")
+            return
         info = await client.get(flavour.info)
         version = _json(info).get("version")
         # A project may put a page of its own there; then there is nothing to compare.
@@ -116,7 +132,8 @@ class Replica:
         self._expect(probe.status_code == 200, f"the probe answers {_told(probe)}")
         told = _json(probe).get("graphs")
         answered: dict[str, str] = told if isinstance(told, dict) else {}
-        for graph in graphs:
+        self._expect(bool(graphs or answered), "it lists no graph")
+        for graph in graphs or answered:
             error = answered.get(graph, "it is not listed")
             self._expect(not error, f"the graph {graph!r} does not answer: {error}")
 
@@ -124,9 +141,13 @@ class Replica:
         if not holds:
             raise Refused(Code.PROOF_FAILED, f"Replica {self.name} runs, but {otherwise}.", FIX)
 
+    def _is_this(self, answer: httpx.Response) -> bool:
+        return not self._named or answer.headers.get(REVISION_HEADER) == str(self._number)
+
     def _client(self, timeout: float) -> httpx.AsyncClient:
-        transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=NO_CERTIFICATES)
-        return httpx.AsyncClient(transport=transport, base_url="http://replica", timeout=timeout)
+        socket = str(self._socket) if self._socket is not None else None
+        transport = httpx.AsyncHTTPTransport(uds=socket, verify=NO_CERTIFICATES)
+        return httpx.AsyncClient(transport=transport, base_url=self._address, timeout=timeout)
 
 
 def _told(answer: httpx.Response) -> str:

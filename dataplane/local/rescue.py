@@ -13,7 +13,7 @@ import structlog
 
 from dataplane.local.durable import WAITING
 from dataplane.local.programs import write_private
-from dataplane.local.valkey import Answer, Client, Trouble
+from dataplane.valkey.client import Answer, Client, Trouble
 
 log = structlog.get_logger()
 

@@ -15,7 +15,9 @@ import structlog
 from dataplane.local import durable, rescue, salvage, seen
 from dataplane.local.programs import Program
 from dataplane.local.supervisor import State, Supervisor
-from dataplane.local.valkey import SETTINGS, Answer, Client, Shown, Trouble, connected, digest, look
+from dataplane.valkey import righted
+from dataplane.valkey.client import Client, Shown, connected, look
+from dataplane.valkey.judged import differing
 
 log = structlog.get_logger()
 
@@ -139,23 +141,16 @@ class Revival:
 
     async def _settled(self, client: Client, shown: Shown) -> bool:
         """Have users, role, settings and persistence as wished; false if only a restart can."""
-        if shown.follows:
-            await self._do(client, ("REPLICAOF", "NO", "ONE"))
-        if entitled(shown, self._password):
-            rules = (f"#{digest(self._password)}", "~*", "&*", "+@all")
-            await self._do(client, ("ACL", "SETUSER", "default", "reset", "on", *rules))
-            for user in others(shown):
-                await self._do(client, ("ACL", "DELUSER", user))
+        await righted.doors(client, shown, self._password, self._name)
         stands = durable.footing(client.pid)
         if stands is None or stands.stands_in != str(self._data):
             return False
-        for name in durable.differing(shown):
-            if name == "appendonly" and durable.began_without(client.pid, self._data):
-                return False
-            await self._do(client, ("CONFIG", "SET", name, SETTINGS[name]))
+        if "appendonly" in differing(shown) and durable.began_without(client.pid, self._data):
+            return False
+        await righted.settings(client, shown, self._name)
         astray = stands.astray(self._data) or bool(durable.lost(self._data))
         if astray:
-            await self._do(client, ("BGREWRITEAOF",))
+            await righted.do(client, ("BGREWRITEAOF",), self._name)
         if astray or not stands.appends_to:
             await self._await_rewrite(client)
         return True
@@ -175,14 +170,7 @@ class Revival:
                 await asyncio.sleep(TICK)
 
     async def _login(self, client: Client) -> None:
-        await self._do(client, ("AUTH", "default", self._password))
-
-    async def _do(self, client: Client, command: tuple[str, ...]) -> Answer:
-        [answer] = await client.ask(command)
-        if isinstance(answer, Trouble):
-            # Never the command itself: it may hold the password.
-            log.warning("a Valkey refused", program=self._name, command=command[0], answer=answer[:120])
-        return answer
+        await righted.do(client, ("AUTH", "default", self._password), self._name)
 
     def _bring_back(self, pid: int, owner: str, credentials: str) -> None:
         """Its directory may have been moved: its process knows where to, or the note of whose it is does."""
@@ -221,35 +209,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def entitled(shown: Shown, password: str | None) -> list[str]:
-    """What is wrong with whom a Valkey lets in."""
-    wrong = []
-    if shown.open:
-        wrong.append("not asked for")
-    if password is None:
-        return wrong
-    if not shown.inside:
-        wrong.append("another")
-    elif not shown.rights:
-        wrong.append("one with few rights")
-    elif others(shown):
-        wrong.append("not the only way in")
-    elif not shown.open and rules(shown) != {"on", f"#{digest(password)}", "~*", "&*", "+@all"}:
-        hashes = [one for one in rules(shown) if one.startswith("#")]
-        wrong.append("not the only one" if len(hashes) > 1 else "one with other rights")
-    return wrong
-
-
-def rules(shown: Shown) -> set[str]:
-    """What the default user may, as Valkey lists it."""
-    for line in shown.users:
-        if line.startswith("user default "):
-            return set(line.split()[2:]) - {"sanitize-payload"}
-    return set()
-
-
-def others(shown: Shown) -> list[str]:
-    """Users beside the default one."""
-    return [line.split()[1] for line in shown.users if not line.startswith("user default ")]

@@ -10,7 +10,7 @@ import pytest
 
 from dataplane.local.redis import Redis, valkey_binary
 from dataplane.local.supervisor import Supervisor
-from dataplane.local.valkey import look
+from dataplane.valkey.client import look
 from sealing import Keyring
 from workflows import names
 from workflows.shapes import Resource, ResourceKind, SourceKind, Wish

@@ -13,10 +13,10 @@ import httpx
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from dataplane.local.postgres import Postgres
 from dataplane.local.redis import Redis, valkey_binary
 from dataplane.local.replica import REVISION_HEADER
 from dataplane.local.slots import Slots
+from dataplane.postgres.databases import Postgres
 from tests.dataplane.local.yard import DRAIN, EXAMPLE, Yard
 from workflows import names
 from workflows.shapes import Flavour, Resource, ResourceKind

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dataplane.local.redis import Redis
 from dataplane.local.supervisor import Supervisor
-from dataplane.local.valkey import Trouble, connected, look
+from dataplane.valkey.client import Trouble, connected, look
 from workflows import names
 from workflows.drift import AS_WISHED, MISSING, SUSPENDED, Field, compare
 from workflows.shapes import Wish

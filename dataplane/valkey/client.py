@@ -1,4 +1,4 @@
-"""One Valkey, spoken to over its Unix socket: a handful of commands and what their answers mean.
+"""One Valkey, spoken to over its Unix socket or its port: a handful of commands and what their answers mean.
 
 A client of a library would be one more dependency of the worker, and none tells what this is about: that the
 answer was an error, and which process it came from.
@@ -26,6 +26,10 @@ SETTINGS = {
 """What decides whether what is written is kept, and the values under which it is."""
 
 
+Address = Path | tuple[str, int]
+"""A Unix socket's path, or a host and its port."""
+
+
 class Trouble(str):
     """An answer that is an error."""
 
@@ -41,8 +45,12 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        self.pid: int = struct.unpack("3i", peer)[0]
+        self.pid: int = 0
+        """Of the other end, which only a Unix socket knows."""
+        connection = writer.get_extra_info("socket")
+        if connection.family == socket.AF_UNIX:
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            self.pid = struct.unpack("3i", peer)[0]
 
     async def ask(self, *commands: tuple[str | bytes, ...]) -> list[Answer]:
         """The answers to all of these, sent at once."""
@@ -80,9 +88,12 @@ def digest(password: str) -> str:
 
 
 @asynccontextmanager
-async def connected(path: Path) -> AsyncIterator[Client]:
+async def connected(address: Address) -> AsyncIterator[Client]:
     """A connection that nobody has shown a password on."""
-    reader, writer = await asyncio.open_unix_connection(path)
+    if isinstance(address, Path):
+        reader, writer = await asyncio.open_unix_connection(address)
+    else:
+        reader, writer = await asyncio.open_connection(*address)
     try:
         yield Client(reader, writer)
     finally:
@@ -110,10 +121,10 @@ class Shown:
     """Whether everything asked was allowed."""
 
 
-async def look(path: Path, password: str | None) -> Shown:
+async def look(address: Address, password: str | None) -> Shown:
     """Ask everything at once; one that hangs is not waited for long."""
     try:
-        async with asyncio.timeout(WAIT), connected(path) as client:
+        async with asyncio.timeout(WAIT), connected(address) as client:
             return await _looked(client, password)
     except FileNotFoundError:
         return Shown(trouble="without its socket")

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dataplane.local.postgres import Postgres
+from dataplane.postgres.databases import Postgres
 from sealing import Keyring
-from tests.dataplane.local.postgres_injuries import INJURIES
+from tests.dataplane.postgres.postgres_injuries import INJURIES
 from tests.postgres import Server
 from workflows import names
 from workflows.drift import AS_WISHED, MISSING, PRESENT, Field, compare
@@ -120,8 +120,8 @@ async def test_an_injury_is_seen_and_healed(
     assert (await seen(postgres, wish)).get(injury.field) == injury.sees
     if injury.sees != "empty":
         # What only shows inside is looked at by turns.
-        monkeypatch.setattr("dataplane.local.insides.AGAIN", 0.0)
-        monkeypatch.setattr("dataplane.local.insides.SHARE", 5.0)
+        monkeypatch.setattr("dataplane.postgres.insides.AGAIN", 0.0)
+        monkeypatch.setattr("dataplane.postgres.insides.SHARE", 5.0)
         await postgres.look_inside()
         assert (await postgres.listed()).get(names.short(wish.deployment_id)) != before
 
@@ -340,8 +340,8 @@ async def test_a_survey_knows_what_the_watch_saw_inside(
     postgres: Postgres, wish: Wish, postgres_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = names.short(wish.deployment_id)
-    monkeypatch.setattr("dataplane.local.insides.AGAIN", 0.0)
-    monkeypatch.setattr("dataplane.local.insides.SHARE", 5.0)
+    monkeypatch.setattr("dataplane.postgres.insides.AGAIN", 0.0)
+    monkeypatch.setattr("dataplane.postgres.insides.SHARE", 5.0)
     await postgres.look_inside()
     before = await postgres.listed()
     assert compare(wish, (await postgres.surveyed())[short].facts, LOOKED) == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from psycopg import AsyncConnection, Error
 
-from dataplane.local import contents
+from dataplane.postgres import contents
 from workflows.drift import MISSING, PRESENT
 
 SHARE = 0.02

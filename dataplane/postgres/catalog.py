@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from dataplane.flavours import MOST_REPLICAS, flavour
-from dataplane.local.insides import Inside
+from dataplane.postgres.insides import Inside
 from workflows.drift import AS_WISHED, MISSING, PRESENT, Fact, Field
 from workflows.shapes import Flavour, Resource, ResourceKind, Wish
 

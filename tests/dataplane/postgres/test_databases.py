@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dataplane.local.catalog import limit
-from dataplane.local.postgres import Postgres
+from dataplane.postgres.catalog import limit
+from dataplane.postgres.databases import Postgres
 from sealing import Keyring
 from workflows import names
 from workflows.causes import Code, Refused
@@ -160,6 +160,26 @@ async def test_more_connections_than_there_are_is_refused(
         await postgres.provision(make_wish(replicas=400))
     assert refused.value.cause.code is Code.CONNECTION_BUDGET
     assert "min_scale" in refused.value.cause.fix
+
+
+async def test_an_admin_who_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, postgres: Postgres, make_wish: Callable[..., Wish], postgres_admin_dsn: str
+) -> None:
+    """As many who rent their Postgres are given."""
+    wish = make_wish()
+    with psycopg.connect(postgres_admin_dsn, autocommit=True) as admin:
+        admin.execute("create role nearly login createdb createrole password 'a-password'")
+        try:
+            dsn = psycopg.conninfo.make_conninfo(postgres_admin_dsn, user="nearly", password="a-password")
+            with pytest.raises(Refused) as refused:
+                await Postgres(dsn, tmp_path / "keys").provision(wish)
+        finally:
+            admin.execute("drop role nearly")
+    assert refused.value.cause.code is Code.DATABASE_FAILED
+    assert "nearly" in refused.value.cause.message
+    assert "databases.mode" in refused.value.cause.fix
+    assert "a-password" not in str(refused.value)
+    assert await postgres.observe(wish) == []
 
 
 async def test_the_password_is_in_no_statement(

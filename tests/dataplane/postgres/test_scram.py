@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from dataplane.local.scram import proves
+from dataplane.postgres.scram import proves
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataplane.flavours import flavour
-from dataplane.local import catalog, contents, scram, stated
-from dataplane.local.catalog import SPARE, Role, chosen, limit
-from dataplane.local.insides import Inside, Insides, look_inside
-from dataplane.local.kept import Kept
+from dataplane.postgres import catalog, contents, scram, stated
+from dataplane.postgres.catalog import SPARE, Role, chosen, limit
+from dataplane.postgres.insides import Inside, Insides, look_inside
+from dataplane.postgres.kept import Kept
 from sealing import Keyring
 from workflows import names
 from workflows.causes import Code, Refused
@@ -44,6 +44,7 @@ class Postgres:
         """Make the wish's role and database, or find them wherever they went and put them right."""
         name, id_ = names.database(wish.name, wish.deployment_id), wish.deployment_id
         async with self._connection() as connection:
+            await self._check_rights(connection)
             await self._check_budget(connection, wish)
             # A step that is retried may overlap its own ghost.
             await connection.execute("select pg_advisory_lock(hashtext(%s))", [name])
@@ -137,6 +138,17 @@ class Postgres:
     async def _inside(self, name: str) -> Inside:
         async with asyncio.timeout(self._patience), self._connection(name) as connection:
             return await look_inside(connection, name)
+
+    async def _check_rights(self, connection: AsyncConnection) -> None:
+        """Verifiers of passwords are shown to a superuser only, and without them nobody can tell whether a role still
+        has its own."""
+        if not await _one(connection, "select (current_setting('is_superuser') = 'on')::int"):
+            raise Refused(
+                Code.DATABASE_FAILED,
+                f"The role {connection.info.user} by which deployments get their databases is no superuser.",
+                "Give the plane a superuser's DSN, or each deployment a server of its own: databases.existingSecret"
+                " or databases.mode of the chart.",
+            )
 
     async def _check_budget(self, connection: AsyncConnection, wish: Wish) -> None:
         wanted = 2 * wish.replicas * flavour(wish.flavour).connections

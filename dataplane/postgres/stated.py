@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 from psycopg import AsyncConnection, errors, sql
 
-from dataplane.local import scram
-from dataplane.local.catalog import READ_ONLY, Database, Role, Shown, comment
+from dataplane.postgres import scram
+from dataplane.postgres.catalog import READ_ONLY, Database, Role, Shown, comment
 
 log = structlog.get_logger()
 
