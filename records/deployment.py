@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, delete, exists, false, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -71,6 +72,8 @@ class Deployment(Specified, Standing, Base):
     created_at: Mapped[Moment]
     updated_at: Mapped[Moment]
     deleted_at: Mapped[datetime | None]
+    purge: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Once it is deleted: whether volumes that would be kept go with it."""
 
     @property
     def slug(self) -> str:
@@ -163,6 +166,18 @@ async def by_short(session: AsyncSession, shorts: Collection[str]) -> dict[str, 
     return dict((await session.execute(query)).all())
 
 
+async def has_host(session: AsyncSession, host: str, *, besides: UUID | None) -> bool:
+    """Whether another living deployment wants that hostname. Until the transaction ends nobody else may ask for the
+    same one: two who ask at once do not both get it."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"custom_url {host}"))))
+    query = select(Deployment.custom_url).where(
+        Deployment.custom_url.icontains(f"//{host}", autoescape=True), Deployment.deleted_at.is_(None)
+    )
+    if besides is not None:
+        query = query.where(Deployment.id != besides)
+    return any(urlsplit(url or "").hostname == host for url in await session.scalars(query))
+
+
 async def lock(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
     """The row as it is now, and nobody else's to write until the transaction ends. Rows that merely refer to
     it (log lines) may still be added."""
@@ -242,9 +257,14 @@ async def mark_ready(session: AsyncSession, row: Deployment) -> bool:
     return True
 
 
-async def mark_deleted(session: AsyncSession, deployment_id: UUID) -> Deployment | None:
-    """Take it off the list and free its name; the rest follows. Asking twice is asking once."""
+async def mark_deleted(
+    session: AsyncSession, deployment_id: UUID, *, purge: bool = False
+) -> Deployment | None:
+    """Take it off the list and free its name; the rest follows. Asking twice is asking once, but a purge may still
+    be asked for as long as volumes are there."""
     row = await lock(session, deployment_id)
+    if row is not None and purge:
+        row.purge = True
     if row is not None and row.deleted_at is None:
         row.deleted_at = now()
         _become(session, row, DeploymentStatus.AWAITING_DELETE, "Deletion was asked for.")

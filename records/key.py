@@ -37,8 +37,9 @@ def digest(secret: str) -> bytes:
 
 
 async def enter(session: AsyncSession, workspace_id: UUID, name: str, secret: str) -> ApiKey:
-    """Put a key on record; the one that is there already, if it is."""
-    if found := await find(session, secret):
+    """Put a key on record; the one that is there already, if it is, even revoked."""
+    known = await session.scalars(select(ApiKey).where(ApiKey.digest == digest(secret)))
+    if found := known.one_or_none():
         return found
     row = ApiKey(workspace_id=workspace_id, name=name, prefix=secret[:7], digest=digest(secret))
     session.add(row)

@@ -181,14 +181,17 @@ async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Pa
 
 
 async def owners(
-    session: AsyncSession, places: Collection[tuple[str, int]]
+    session: AsyncSession, places: Collection[tuple[str, int]], plane: str | None = None
 ) -> dict[tuple[str, int], tuple[UUID, UUID]]:
-    """Whose lines they are: deployment and revision behind the short id and the number a plane knows."""
+    """Whose lines they are: deployment and revision behind the short id and the number a plane knows. With `plane`,
+    only what is on that one."""
     query = (
         select(Deployment.short, Revision.number, Deployment.id, Revision.id)
         .join(Revision, Revision.deployment_id == Deployment.id)
         .where(tuple_(Deployment.short, Revision.number).in_(list(places)))
     )
+    if plane is not None:
+        query = query.where(Deployment.plane == plane)
     return {(row[0], row[1]): (row[2], row[3]) for row in await session.execute(query)}
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from records.base import Base, now
+from workflows.shapes import PlaneKind
 from workflows.surveys import Beat
 
 
@@ -39,6 +40,12 @@ async def beat(session: AsyncSession, sign: Beat) -> datetime | None:
 
 async def named(session: AsyncSession, name: str) -> Plane | None:
     return await session.get(Plane, name, populate_existing=True)
+
+
+async def kind(session: AsyncSession, name: str) -> PlaneKind:
+    """What a plane is made of, as its worker said last; one that never said a word is taken for this machine."""
+    said = await session.scalar(select(Plane.kind).where(Plane.name == name))
+    return PlaneKind(said) if said in set(PlaneKind) else PlaneKind.LOCAL
 
 
 async def all_of(session: AsyncSession) -> list[Plane]:

@@ -23,7 +23,7 @@ from records.image import Image
 from records.inventory import Item
 from records.orphan import Orphan
 from records.revision import OPEN, Revision
-from records.settle import replicas
+from records.settle import flavour, replicas
 from records.telling import told
 from workflows.drift import PRIMARY, Difference, Fact, Field, compare
 from workflows.mending import State
@@ -199,7 +199,7 @@ def _wish(row: Any) -> Wish:
         name=row.name,
         source=row.source,
         image=row.image,
-        flavour=row.flavour,
+        flavour=flavour(row.source, row.flavour),
         replicas=replicas(row.source_config),
         environment="",
         credentials="",

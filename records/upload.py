@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from records.base import Base, Key, Moment, words
+from records.deployment import Deployment
 
 
 class UploadState(StrEnum):
@@ -62,6 +63,12 @@ async def store(session: AsyncSession, upload_id: UUID, *, size: int, sha256: st
 
 async def get(session: AsyncSession, upload_id: UUID) -> Upload | None:
     return await session.get(Upload, upload_id)
+
+
+async def plane_of(session: AsyncSession, upload_id: UUID) -> str | None:
+    """The plane of the deployment that an upload is for."""
+    query = select(Deployment.plane).join(Upload, Upload.deployment_id == Deployment.id)
+    return await session.scalar(query.where(Upload.id == upload_id))
 
 
 async def find(session: AsyncSession, deployment_id: UUID, object_path: str) -> Upload | None:

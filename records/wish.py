@@ -44,7 +44,9 @@ async def add(session: AsyncSession, deployment_id: UUID, change: Change) -> Rev
     row = _numbered(owner)
     row.source = source
     row.upload_id = change.upload_id or (last.upload_id if last and same_source else None)
-    if last is not None and builds_alike(last, row):
+    # An image that is named once more may be another one by now; one that is merely kept is not.
+    named = "image_uri" in (change.source_revision_config or {})
+    if last is not None and builds_alike(last, row) and not named:
         row.image_id, row.defaults = last.image_id, last.defaults
     return await _entered(session, owner, row, "Made from a change.")
 

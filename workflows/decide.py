@@ -4,9 +4,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from workflows.causes import Cause, Code
-from workflows.shapes import Intent, SourceKind, Wish
+from workflows.shapes import Intent, PlaneKind, SourceKind, Wish
 
 CONTAINERS = frozenset({SourceKind.EXTERNAL_DOCKER, SourceKind.INTERNAL_DOCKER})
+"""The sources whose image somebody else built."""
 
 
 class Act(StrEnum):
@@ -47,9 +48,9 @@ def decide(intent: Intent, rolling: int | None, given_up: bool = False) -> Decis
     return Decision(Act.REST, "Nothing serves, and nothing is wanted.")
 
 
-def refusal(wish: Wish, plane: str) -> Cause | None:
+def refusal(wish: Wish, plane: str, kind: PlaneKind) -> Cause | None:
     """Why this kind of plane can never run such a source, if it cannot."""
-    if wish.source not in CONTAINERS:
+    if wish.source not in CONTAINERS or kind is not PlaneKind.LOCAL:
         return None
     return Cause(
         code=Code.NOT_ON_THIS_PLANE,

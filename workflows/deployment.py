@@ -115,7 +115,7 @@ class Deployment:
         try:
             child = await workflow.start_child_workflow(
                 Rollout.run,
-                Launch(wish=wish, plane=intent.plane, workspace=intent.workspace),
+                Launch(wish=wish, plane=intent.plane, workspace=intent.workspace, kind=intent.kind),
                 id=names.rollout_workflow(intent.deployment_id, wish.number, self.lost + 1),
                 static_summary=f"revision {wish.number}: {wish.image[:19] if wish.image else wish.source}",
                 search_attributes=attributes(wish.name, RevisionStatus.QUEUED),

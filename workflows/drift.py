@@ -154,11 +154,11 @@ def wanted(wish: Wish) -> dict[tuple[Field, str], str]:
         }
         if wish.image:
             facts[Field.IMAGE, name] = wish.image
-    if wish.flavour is Flavour.PG and not wish.custom_postgres:
+    if wish.flavour is not Flavour.INMEM and not wish.custom_postgres:
         database = names.database(wish.name, wish.deployment_id)
         facts |= {(field, database): PRESENT for field in (Field.DATABASE, Field.ROLE, Field.EXTENSION)}
         facts |= {(field, database): AS_WISHED for field in (Field.PASSWORD, Field.GRANTS, Field.CONNECTIONS)}
-    if wish.flavour is Flavour.PG and not wish.custom_redis:
+    if wish.flavour is not Flavour.INMEM and not wish.custom_redis:
         redis = names.redis(wish.deployment_id)
         facts[Field.REDIS, redis] = RUNNING
         facts |= {(field, redis): AS_WISHED for field in (Field.REDIS_PASSWORD, Field.PERSISTENCE)}

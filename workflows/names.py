@@ -70,13 +70,13 @@ def server(deployment_id: UUID, number: int, index: int) -> str:
 def durable_resources(wish: Wish) -> list[Resource]:
     """What a deployment owns as long as it lives, whatever its revision."""
     owned = [Resource(kind=ResourceKind.ROUTE, name=slug(wish.name, wish.deployment_id))]
-    if not wish.custom_postgres and wish.flavour == "pg":
+    if not wish.custom_postgres and wish.flavour != "inmem":
         name = database(wish.name, wish.deployment_id)
         owned += [
             Resource(kind=ResourceKind.ROLE, name=name),
             Resource(kind=ResourceKind.DATABASE, name=name),
         ]
-    if not wish.custom_redis and wish.flavour == "pg":
+    if not wish.custom_redis and wish.flavour != "inmem":
         owned.append(Resource(kind=ResourceKind.REDIS, name=redis(wish.deployment_id)))
     return owned
 

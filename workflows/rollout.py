@@ -14,7 +14,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 
 from workflows import names
 from workflows.causes import Cause, Code
-from workflows.decide import refusal
+from workflows.decide import CONTAINERS, refusal
 from workflows.shapes import Built, Launch, Outcome, Plan, Progress, RevisionStatus, Wish
 from workflows.steps import ControlSteps, PlaneSteps, on_plane, quick
 from workflows.story import Story
@@ -43,7 +43,7 @@ class Rollout:
 
     @workflow.run
     async def run(self, launch: Launch) -> Outcome:
-        if (cause := refusal(self.wish, self.plane)) is not None:
+        if (cause := refusal(self.wish, self.plane, launch.kind)) is not None:
             return await to_the_end(self.refuse(cause))
         try:
             await self.bring_up()
@@ -63,13 +63,16 @@ class Rollout:
             await self.do(PlaneSteps.prove, "prove")
 
     async def make_image(self) -> None:
-        """A revision that carries an image over is not built; the plane still confirms that it has it."""
-        with self.fails_as(RevisionStatus.BUILD_FAILED):
-            if self.wish.image is None:
+        """A revision that carries an image over is not built; the plane still confirms that it has it. Of an image
+        that somebody else built it finds the digest: no build, so none of its statuses."""
+        found = self.wish.source in CONTAINERS
+        with self.fails_as(RevisionStatus.DEPLOY_FAILED if found else RevisionStatus.BUILD_FAILED):
+            if self.wish.image is None and not found:
                 await self.advance(RevisionStatus.AWAITING_BUILD)
                 plan: Plan = await self.do(PlaneSteps.preflight, "preflight")
                 await self.advance(RevisionStatus.BUILDING, f"Building {', '.join(plan.graphs)}.")
-            image = await self.do(PlaneSteps.build, "confirm image" if self.wish.image else "build")
+            verb = "confirm image" if self.wish.image else "find image" if found else "build"
+            image = await self.do(PlaneSteps.build, verb)
             built = Built(
                 deployment_id=self.wish.deployment_id, revision_id=self.wish.revision_id, image=image
             )

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from workflows.causes import Cause
+from workflows.pods import Resources, SecretReference
 from workflows.trials import Mending
 
 
@@ -76,6 +77,15 @@ class Flavour(StrEnum):
 
     PG = "pg"
     INMEM = "inmem"
+    IMAGE = "image"
+    """Whatever a container image of the user's own holds, as long as it speaks the Agent Server API."""
+
+
+class PlaneKind(StrEnum):
+    """What a data plane is made of."""
+
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
 
 
 class Archive(BaseModel):
@@ -137,6 +147,14 @@ class Wish(BaseModel):
     """The deployment's database and Redis passwords: a sealed JSON map."""
     custom_postgres: bool = False
     custom_redis: bool = False
+    resources: Resources = Resources()
+    secret_references: list[SecretReference] = []
+    hostnames: list[str] = []
+    """Beside the generated address, as `custom_url` asks."""
+    production: bool = False
+    """Whether its state deserves volumes and backups: the deployment type `prod`."""
+    purge: bool = False
+    """Of a deployment that goes away: whether volumes that would be kept go too."""
 
 
 class Intent(BaseModel):
@@ -154,6 +172,8 @@ class Intent(BaseModel):
     serving: Wish | None = None
     """That revision, resolved: what a plane should show. None also once the deployment is deleted."""
     policy: Policy = Policy.REPAIR
+    kind: PlaneKind = PlaneKind.LOCAL
+    """Of the plane, as its worker told last."""
 
 
 class Launch(BaseModel):
@@ -162,6 +182,7 @@ class Launch(BaseModel):
     wish: Wish
     plane: str
     workspace: str = ""
+    kind: PlaneKind = PlaneKind.LOCAL
 
 
 class Phase(StrEnum):

@@ -8,7 +8,7 @@ fill histories with lists.
 from pydantic import BaseModel
 
 from workflows.drift import Fact, Field
-from workflows.shapes import Resource
+from workflows.shapes import PlaneKind, Resource
 
 
 class Seen(BaseModel):
@@ -46,7 +46,7 @@ class Beat(BaseModel):
     """A plane's worker is there."""
 
     plane: str
-    kind: str = "local"
+    kind: PlaneKind = PlaneKind.LOCAL
     version: str = ""
 
 

@@ -3,6 +3,7 @@
 A step that finds its deployment or revision gone does nothing: a removal was quicker than a ghost.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,18 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.control.sweeps import Nudge, Sweep
-from records import deployment, drift, image, inventory, revision, settle
+from records import deployment, drift, image, inventory, plane, revision, settle
+from records.base import now
+from records.deployment import Deployment
 from records.event import EventKind, tell
 from records.image import BuildOutcome
 from records.revision import Revision
 from records.session import Sessions
-from workflows.accounts import Account
+from workflows.accounts import Account, Finder, Notice
 from workflows.causes import Cause
+from workflows.decide import CONTAINERS
 from workflows.shapes import (
     Built,
     Intent,
     Keep,
     Outcome,
+    PlaneKind,
     Progress,
     Removed,
     RevisionStatus,
@@ -38,8 +43,9 @@ class RemovalIncomplete(Exception):
 class RecordSteps(ControlSteps):
     """Reads intents and writes outcomes.
 
-    `public_url` is where the gateway answers, `patience` how long a wish may wait before a sweep nudges,
-    `stuck` how long a rollout may stand still, `keep_lines` how long log lines stay.
+    `public_url` is where the gateway answers, `urls` where those of other planes do, `kinds` what the planes are made
+    of; `patience` is how long a wish may wait before a sweep nudges, `stuck` how long a rollout may stand still,
+    `keep_lines` how long log lines stay.
     """
 
     def __init__(
@@ -48,18 +54,23 @@ class RecordSteps(ControlSteps):
         *,
         public_url: str,
         nudge: Nudge,
+        kinds: Mapping[str, PlaneKind] | None = None,
+        urls: Mapping[str, str] | None = None,
         patience: timedelta = timedelta(seconds=30),
         stuck: timedelta = timedelta(minutes=10),
         keep_lines: timedelta = timedelta(days=30),
     ) -> None:
         self._sessions = sessions
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
+        self._urls = urls or {}
+        self._nudge = nudge
+        self._kinds = kinds or {}
         self._sweep = Sweep(sessions, nudge, patience=patience, stuck=stuck, keep_lines=keep_lines)
 
     @activity.defn
     async def read_intent(self, deployment_id: UUID) -> Intent:
         async with self._sessions.begin() as session:
-            return await settle.intent(session, deployment_id)
+            return await settle.intent(session, deployment_id, self._kinds)
 
     @activity.defn
     async def claim(self, wish: Wish) -> None:
@@ -102,6 +113,9 @@ class RecordSteps(ControlSteps):
             outcome = BuildOutcome.REUSED if built.image.reused else BuildOutcome.BUILT
             if row.image_id != built.image.digest:
                 message = f"Image {built.image.digest[:19]} was {outcome} with {built.image.server}."
+                if row.source in CONTAINERS:
+                    named = row.source_revision_config.get("image_uri")
+                    message = f"Image {built.image.digest[:19]} is what {named} names now."
                 tell(session, owner.id, EventKind.IMAGE_RECORDED, revision=row.key, message=message)
             row.image_id, row.defaults = built.image.digest, built.image.defaults
             await image.start_build(session, row.id)
@@ -126,12 +140,16 @@ class RecordSteps(ControlSteps):
                 failed = row.status is RevisionStatus.BUILD_FAILED
                 end = BuildOutcome.FAILED if failed else BuildOutcome.GIVEN_UP
                 await image.finish_build(session, row.id, end)
-            return outcome.model_copy(
+            known = outcome.model_copy(
                 update={
                     "status": row.status,
                     "cause": Cause.model_validate(row.cause) if row.cause else None,
                 }
             )
+            owner = await deployment.lock(session, outcome.deployment_id)
+        if known.status is RevisionStatus.DEPLOYED and owner is not None and owner.custom_url:
+            await self._check_door(owner)
+        return known
 
     @activity.defn
     async def record_retired(self, wish: Wish) -> None:
@@ -168,6 +186,14 @@ class RecordSteps(ControlSteps):
         async with self._sessions.begin() as session:
             await drift.account(session, account)
 
+    async def _check_door(self, owner: Deployment) -> None:
+        """The door was opened as the wish was when its rollout began; a hostname that was set meanwhile made no
+        revision, so nobody else would hear of it."""
+        async with self._sessions() as session:
+            kind = self._kinds.get(owner.plane) or await plane.kind(session, owner.plane)
+        if kind is PlaneKind.KUBERNETES:
+            await self._nudge.inspect(owner, Notice(by=Finder.WORKFLOW, at=now()))
+
     async def _serve(self, session: AsyncSession, row: Revision) -> None:
         owner = await deployment.lock(session, row.deployment_id)
         assert owner is not None, "the revision is held, so its deployment is there"
@@ -179,6 +205,6 @@ class RecordSteps(ControlSteps):
             session,
             owner,
             row.key,
-            url=f"{self._public_url}/d/{owner.slug}",
+            url=f"{self._urls.get(owner.plane, self._public_url).rstrip('/')}/d/{owner.slug}",
             image_version=made_from.server if made_from else None,
         )

@@ -14,6 +14,7 @@ from records.base import now
 from records.deployment import Deployment
 from records.session import Sessions
 from records.waiting import Waiting
+from workflows.accounts import Notice
 from workflows.shapes import Swept
 
 
@@ -22,6 +23,9 @@ class Nudge(Protocol):
 
     async def __call__(self, row: Deployment, /) -> None:
         """Signal-with-start: look."""
+
+    async def inspect(self, row: Deployment, notice: Notice, /) -> None:
+        """Signal-with-start: look at the plane."""
 
     async def alive(self, row: Deployment, /) -> bool:
         """Whether it runs."""

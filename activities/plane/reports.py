@@ -1,4 +1,4 @@
-"""What a plane tells the api and fetches there: over the api's socket, with the plane's token.
+"""What a plane tells the api and fetches there: over its socket or its internal address, with the plane's token.
 
 The listener of a plane connects out and nobody connects in, so a plane may live in somebody else's network.
 Log lines are sent until they arrive, however long the api is away: the files hold them meanwhile, and the
@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import random
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -42,14 +43,15 @@ class Reports(Protocol):
         """Deliver lines; returns when they have arrived, however long that takes."""
 
 
-def client(socket: Path, token: str) -> httpx.AsyncClient:
-    """A client of the api's internal door; the worker makes one and closes it."""
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=str(socket)),
-        base_url="http://api",
-        headers={TOKEN_HEADER: token},
-        timeout=httpx.Timeout(30, connect=5),
-    )
+def client(door: Path | str, token: str, *, ca: Path | None = None) -> httpx.AsyncClient:
+    """A client of the api's internal door, a socket or a URL; the worker makes one and closes it. `ca` vouches for
+    the URL's host instead of the public authorities."""
+    headers, timeout = {TOKEN_HEADER: token}, httpx.Timeout(30, connect=5)
+    if isinstance(door, Path):
+        over = httpx.AsyncHTTPTransport(uds=str(door))
+        return httpx.AsyncClient(transport=over, base_url="http://api", headers=headers, timeout=timeout)
+    trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=str(ca)) if ca else True
+    return httpx.AsyncClient(base_url=door, headers=headers, timeout=timeout, verify=trusted)
 
 
 class HttpReports:
@@ -120,6 +122,25 @@ class HttpSources:
             digest = await _write(answer.aiter_bytes(), to)
         if digest != (promised := answer.headers.get("X-Archive-Sha256")):
             raise httpx.ReadError(f"the archive came as {digest}, not as {promised}")
+
+
+class HttpLinks:
+    """Addresses that hand an archive out once, as the api makes them; for builds that have no token of a plane's."""
+
+    def __init__(self, api: httpx.AsyncClient) -> None:
+        self._api = api
+
+    async def link(self, upload_id: UUID) -> str:
+        """Its path, below whatever address builds reach the api by."""
+        answer = await self._api.post(f"/internal/v1/sources/{upload_id}/links")
+        if answer.status_code in {404, 410, 422}:
+            raise Refused(
+                Code.SOURCE_MISSING,
+                _detail(answer),
+                "Deploy again, so that the source is uploaded anew.",
+            )
+        answer.raise_for_status()
+        return str(answer.json()["path"])
 
 
 class HttpSurveys:

@@ -7,9 +7,11 @@ from enum import StrEnum
 from uuid import UUID
 
 import pytest
+import structlog
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -19,15 +21,16 @@ from records import settle
 from records.deployment import Deployment
 from records.difference import Outcome
 from records.event import Event, EventKind
-from records.migrations import configuration, upgrade
+from records.migrations import configuration, is_behind, upgrade
 from records.session import connect, dialed, sessions
 from records.tables import TABLES, metadata
 from workflows.accounts import Finder
 from workflows.drift import Field, Severity
 from workflows.mending import State
-from workflows.shapes import Policy, ResourceKind
+from workflows.shapes import Flavour, Policy, ResourceKind
 
 ID = UUID(int=1)
+HEAD = ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def test_nothing_is_left_to_add(database: str) -> None:
@@ -49,6 +52,24 @@ async def test_two_upgrades_at_once(make_database: Callable[[str], str]) -> None
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
     engine.dispose()
+
+
+def test_what_a_newer_version_made_is_left_as_it_is(database: str) -> None:
+    engine = create_engine(dialed(database))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with structlog.testing.capture_logs() as told:
+        upgrade(database)
+    assert [entry["schema"] for entry in told] == ["9999"]
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+        assert connection.execute(text("SELECT count(*) FROM deployments")).scalar_one() == 0
+    engine.dispose()
+
+
+def test_only_an_older_schema_is_behind() -> None:
+    cases = {None: True, "0001": True, "0002": True, HEAD: False, "9999": False}
+    assert {found: is_behind(found) for found in cases} == cases
 
 
 FIRST_RELEASE = """
@@ -87,6 +108,7 @@ def test_what_the_first_release_wrote_is_taken_over(first_release: Connection) -
     with Session(first_release) as session:
         row = session.get_one(Deployment, ID)
         assert (row.name, row.policy, row.drift_state, row.drift_why) == ("agent", "repair", "steady", "")
+        assert not row.purge
         assert (row.drift_since, row.drift_next_try_at, row.drift_looked_at) == (None, None, None)
         (told,) = session.scalars(select(Event))
         assert (told.kind, told.message) == (EventKind.SERVING, "It serves.")
@@ -128,6 +150,8 @@ WORDS = [
     ("drifts", "found_by", Finder),
     ("drifts", "outcome", Outcome),
     ("orphans", "kind", ResourceKind),
+    ("deployments", "flavour", Flavour),
+    ("revisions", "flavour", Flavour),
 ]
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from records import deployment, drift, image, inventory, settle, upload, wish
+from records import deployment, drift, image, inventory, plane, settle, upload, wish
 from records.base import now
 from records.deployment import Deployment
 from records.revision import Revision
@@ -23,7 +23,15 @@ from tests.rows import (
     with_image,
 )
 from workflows.causes import Code
-from workflows.shapes import Flavour, Policy, RevisionStatus, SourceKind
+from workflows.pods import Resources, SecretReference
+from workflows.shapes import (
+    Flavour,
+    PlaneKind,
+    Policy,
+    RevisionStatus,
+    SourceKind,
+)
+from workflows.surveys import Beat
 
 Step = Callable[[AsyncSession, Revision], Awaitable[Any]]
 
@@ -149,7 +157,91 @@ async def test_a_wish_names_all_that_a_plane_needs(session: AsyncSession) -> Non
         "credentials": "sealed credentials",
         "custom_postgres": False,
         "custom_redis": True,
+        "resources": Resources(memory_mb=512, cpu=1).model_dump(),
+        "secret_references": [],
+        "hostnames": [],
+        "production": True,
+        "purge": False,
     }
+
+
+async def test_a_wish_for_a_cluster(session: AsyncSession) -> None:
+    owner = await a_deployment(
+        session,
+        source=SourceKind.EXTERNAL_DOCKER,
+        deployment_type="dev",
+        custom_url="https://Agent.Example:8443/x",
+    )
+    reference = {"name": "TOKEN", "secret_name": "mine", "secret_key": "token"}
+    spec = {
+        "cpu": 0.25,
+        "cpu_limit": None,
+        "max_scale": 4.0,
+        "labels": {"team": "a"},
+        "image_pull_secrets": [{"name": "pull"}],
+        "sidecars": [{"name": "proxy", "image": "proxy:1"}],
+        "queue_cpu": 2,
+        "something_of_theirs": {"kept": True},
+    }
+    await wish.add(
+        session,
+        owner.id,
+        Change(
+            source_config={"resource_spec": spec},
+            source_revision_config={"image_uri": "registry.example/agent:v1"},
+            secret_references=[reference],
+        ),
+    )
+    found = (await settle.intent(session, owner.id)).wanted
+    assert found is not None
+    assert (found.flavour, found.production, found.hostnames) == (Flavour.IMAGE, False, ["agent.example"])
+    assert found.image_uri == "registry.example/agent:v1"
+    assert found.secret_references == [SecretReference(**reference)]
+    assert found.resources == Resources(
+        cpu=0.2,
+        max_scale=4,
+        labels={"team": "a"},
+        image_pull_secrets=[{"name": "pull"}],
+        sidecars=[{"name": "proxy", "image": "proxy:1"}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("custom_url", "hosts"),
+    [
+        (None, []),
+        ("https://agent.example", ["agent.example"]),
+        ("http://localhost:4747/d/agent", ["localhost"]),
+        ("http://10.0.0.1/agent", []),
+        ("http://[::1]/agent", []),
+        ("https://not_a_name.example/", []),
+        (f"https://{'a' * 64}.example", []),
+        (f"https://{'a.' * 127}example", []),
+    ],
+)
+def test_what_a_custom_url_asks_for(custom_url: str | None, hosts: list[str]) -> None:
+    assert settle.hostnames(custom_url) == hosts
+
+
+async def test_what_kind_its_plane_is(session: AsyncSession) -> None:
+    owner = await a_deployment(session, plane="east")
+    assert (await settle.intent(session, owner.id)).kind is PlaneKind.LOCAL
+    assert (await settle.intent(session, owner.id, {"west": PlaneKind.LOCAL})).kind is PlaneKind.LOCAL
+    assert (await settle.intent(session, owner.id, {"east": PlaneKind.KUBERNETES})).kind == "kubernetes"
+    await plane.beat(session, Beat(plane="east", kind=PlaneKind.KUBERNETES))
+    assert (await settle.intent(session, owner.id)).kind is PlaneKind.KUBERNETES
+
+
+async def test_volumes_go_too_if_that_was_asked(session: AsyncSession) -> None:
+    owner = await a_deployment(session)
+    await a_revision(session, owner)
+    await deployment.mark_deleted(session, owner.id)
+    for purge in (False, True, False):
+        await deployment.mark_deleted(session, owner.id, purge=purge)
+        found = (await settle.intent(session, owner.id)).wanted
+        assert found is not None
+        assert found.purge is owner.purge
+    assert owner.purge, "asked once is asked"
 
 
 async def test_an_archive_that_never_arrived_is_none(session: AsyncSession) -> None:

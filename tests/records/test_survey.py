@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from records import deployment, drift, inventory, survey, wish
 from records.base import now
 from records.deployment import Deployment
+from records.revision import Revision
 from records.session import connect, sessions
 from records.specification import Change, Environment
 from records.survey import Judged
@@ -22,7 +23,7 @@ from workflows import names
 from workflows.accounts import Account, Finder, Notice
 from workflows.drift import PRIMARY, RUNNING, Fact, Field, compare, wanted
 from workflows.mending import State
-from workflows.shapes import Flavour, Policy, Resource, ResourceKind, Wish
+from workflows.shapes import Flavour, Policy, Resource, ResourceKind, SourceKind, Wish
 from workflows.surveys import Seen, SurveyPage
 
 PLANE = "surveyed"
@@ -399,3 +400,14 @@ async def test_a_page_of_what_is_well_costs_three(full: AsyncEngine) -> None:
             judged = await survey.judge(session, a_page(*seen), GRACE)
     assert (judged.verdict.deployments, judged.verdict.differing) == (MANY, 0)
     assert len(said) == 3, said
+
+
+async def test_an_image_of_somebody_else_s_brings_its_own_server(session: AsyncSession) -> None:
+    row, of = await a_served(session, plane=PLANE)
+    serving = await session.get_one(Revision, of.revision_id)
+    serving.source, serving.flavour = SourceKind.EXTERNAL_DOCKER, Flavour.INMEM
+    await session.flush()
+    of = of.model_copy(update={"source": serving.source, "flavour": Flavour.IMAGE})
+    assert (Field.DATABASE, names.database(of.name, row.id)) in wanted(of), "whatever its variables say"
+    assert inspected(await judge(session, shown(of))) == []
+    assert inspected(await judge(session, shown(of, database=None))) == [row.id]

@@ -188,3 +188,14 @@ async def test_pages_of_revisions(session: AsyncSession) -> None:
     assert await revision.by_number(session, owner.id, [2, 9]) == {2: rows[1].id}
     stranger = await a_deployment(session)
     assert await revision.get(session, stranger.id, rows[0].id) is None
+
+
+async def test_an_image_that_is_named_once_more_may_be_another(session: AsyncSession) -> None:
+    owner = await a_deployment(session, source=SourceKind.EXTERNAL_DOCKER)
+    named = Change(source_revision_config={"image_uri": "r/i:latest"})
+    first = await with_image(session, await wish.add(session, owner.id, named))
+    kept = await wish.add(session, owner.id, Change(environment=OTHER))
+    assert kept.image_id == first.image_id
+    again = await wish.add(session, owner.id, named)
+    assert again.image_id is None
+    assert (await wish.redeploy(session, owner.id, first.id)).image_id == first.image_id

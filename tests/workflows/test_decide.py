@@ -7,7 +7,7 @@ import pytest
 from tests.wishes import a_wish
 from workflows.causes import Code
 from workflows.decide import Act, decide, refusal
-from workflows.shapes import Intent, SourceKind
+from workflows.shapes import Intent, PlaneKind, SourceKind
 
 # wanted, active, deleted, plane, rolling, given up -> act
 CASES = {
@@ -54,7 +54,8 @@ def test_decide(case: str) -> None:
 
 @pytest.mark.parametrize("source", SourceKind)
 def test_only_containers_are_refused(source: SourceKind) -> None:
-    cause = refusal(a_wish(source=source), "local")
+    assert refusal(a_wish(source=source), "east", PlaneKind.KUBERNETES) is None
+    cause = refusal(a_wish(source=source), "local", PlaneKind.LOCAL)
     if source in {SourceKind.EXTERNAL_DOCKER, SourceKind.INTERNAL_DOCKER}:
         assert cause is not None
         assert cause.code is Code.NOT_ON_THIS_PLANE

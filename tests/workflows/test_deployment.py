@@ -3,11 +3,14 @@
 import pytest
 
 from dataplane.memory import Memory
+from records import event, plane
+from records.event import EventKind
 from records.specification import Environment
 from tests.workflows.yard import Yard, until
 from workflows import names
-from workflows.causes import Code
-from workflows.shapes import DeploymentStatus, RevisionStatus, SourceKind
+from workflows.causes import Code, Refused
+from workflows.shapes import DeploymentStatus, PlaneKind, RevisionStatus, SourceKind
+from workflows.surveys import Beat
 
 S = RevisionStatus
 FIRST = ("preflight", "build", "provision", "apply", "await_ready", "prove", "switch")
@@ -95,6 +98,34 @@ async def test_a_container_image_is_refused_at_once(yard: Yard, source: SourceKi
     assert await yard.ended(row, 1) is S.SKIPPED
     await yard.settled(row)
     assert yard.memory.calls == {}
+
+
+@pytest.mark.parametrize("source", [SourceKind.EXTERNAL_DOCKER, SourceKind.INTERNAL_DOCKER])
+async def test_a_cluster_runs_a_container_image(yard: Yard, source: SourceKind) -> None:
+    async with yard.sessions.begin() as session:
+        await plane.beat(session, Beat(plane=yard.plane.name, kind=PlaneKind.KUBERNETES))
+    row = await yard.create()
+    image = {"image_uri": "registry.example/agent:1"}
+    number = await yard.redeploy(row, source=source, source_revision_config=image)
+    assert await yard.ended(row, number) is S.DEPLOYED
+    await yard.settled(row)
+    assert yard.memory.calls == dict.fromkeys(NO_BUILD, 1)
+    async with yard.sessions() as session:
+        told = await event.listed(session, row.id)
+    went = [one.after for one in told if one.number == number and one.kind == EventKind.REVISION_STATUS]
+    assert went == [S.QUEUED, S.AWAITING_DEPLOY, S.DEPLOYING, S.DEPLOYED]
+    assert any("is what registry.example/agent:1 names now" in one.message for one in told)
+
+
+async def test_an_image_that_is_not_to_be_had_is_no_failed_build(yard: Yard) -> None:
+    async with yard.sessions.begin() as session:
+        await plane.beat(session, Beat(plane=yard.plane.name, kind=PlaneKind.KUBERNETES))
+    yard.memory.fail("build", Refused(Code.IMAGE_REFUSED, "It is not there.", "Push it."))
+    row = await yard.create()
+    image = {"image_uri": "registry.example/agent:1"}
+    number = await yard.redeploy(row, source=SourceKind.EXTERNAL_DOCKER, source_revision_config=image)
+    assert await yard.ended(row, number) is S.DEPLOY_FAILED
+    assert (await yard.cause(row, number)).code is Code.IMAGE_REFUSED
 
 
 async def test_what_passes_is_tried_again(yard: Yard) -> None:

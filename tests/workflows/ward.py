@@ -19,7 +19,7 @@ from tests.surveys import Nobody
 from tests.wishes import a_wish
 from tests.workflows.yard import until
 from worker.context import StepContext
-from worker.nudge import Notifier
+from worker.notify import Notifier
 from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.accounts import Account, Finder, Notice

@@ -24,7 +24,8 @@ from records.specification import Change
 from tests.rows import a_deployment, an_upload
 from tests.surveys import Judge
 from worker.context import StepContext
-from worker.nudge import Notifier, Nudge
+from worker.notify import Notifier
+from worker.nudge import Nudge
 from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.causes import Cause

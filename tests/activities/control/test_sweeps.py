@@ -14,6 +14,7 @@ from records.deployment import Deployment
 from records.line import LogKind, NewLine, Wanted
 from records.session import Sessions
 from tests.rows import a_deployment, a_revision, claimed
+from workflows.accounts import Notice
 from workflows.shapes import Swept
 
 PLANE = "swept"
@@ -32,6 +33,9 @@ class Nudges:
         if row.name == self.refuses:
             raise ConnectionError("Temporal is away")
         self.seen.append(row.id)
+
+    async def inspect(self, row: Deployment, notice: Notice) -> None:
+        raise AssertionError(f"a sweep over records looks at no plane, not even for {row.name} ({notice.by})")
 
     async def alive(self, row: Deployment) -> bool:
         if self.away:
