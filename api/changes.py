@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import bodies, environment, resources, sources
+from api import bodies, environment, places, resources, sources
 from api.bodies import Change, CreateDeployment, RevisionConfig, Secret
 from api.parts import Parts
 from api.problems import SourceConfiguration
@@ -20,6 +20,7 @@ from records.revision import Revision
 from records.specification import REVISION_KEYS, Environment, merged
 from records.specification import Change as Wished
 from records.upload import UploadState
+from workflows.decide import CONTAINERS
 from workflows.shapes import SourceKind
 
 SETTLED_KEYS = ("build_on_push", "listener_id", "listener_config")
@@ -57,14 +58,16 @@ async def check(session: AsyncSession, house: Parts, owner: Deployment, body: Ch
     last = await revision.newest(session, owner.id)
     source = sources.of_revision(owner.source, last.source if last else None, body.revision_source)
     sources.check_immutable(body.source_config, SourceConfig.of(owner).model_dump(mode="json"))
-    sources.check_fields(source, _changing(body), body.source_revision_config)
-    sources.check_references(source, body.secret_references)
+    kind = (await places.of(session, house, owner.plane)).kind
+    sources.check_fields(source, _changing(body), body.source_revision_config, kind)
+    sources.check_references(source, body.secret_references, kind)
     config = settings_of(body)
     if config.get("resource_spec") is not None:
-        resources.check(config["resource_spec"], source)
+        resources.check(config["resource_spec"], source, kind, privileged=house.settings.privileged_pods)
     new = _environment(house, owner, body.secrets)
     spec = merged(owner.source_config, config).get("resource_spec")
-    resources.check_flavour(spec, new.flavour if new else owner.flavour)
+    if source not in CONTAINERS:
+        resources.check_flavour(spec, new.flavour if new else owner.flavour)
     return Wished(
         source=source,
         source_revision_config=body.source_revision_config.given if body.source_revision_config else None,

@@ -10,17 +10,19 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import changes, environment, resources, sources
+from api import changes, environment, hosts, places, resources, sources
 from api.access import Tenant
 from api.bodies import CreateDeployment, DeploymentType, PatchDeployment
 from api.needs import Caller, House, Page, Session
 from api.parts import Parts
 from api.problems import Conflict, SourceConfiguration, Unacceptable, no_deployment, no_listener
 from api.shapes import Deletions, Deployment, Refusal, Resources, Undeleted
-from records import deployment, listener, wish
+from records import deployment, wish
+from records.base import now
 from records.deployment import Filter, NameTaken
 from records.specification import Change as Wished
-from workflows.shapes import DeploymentStatus, SourceKind
+from workflows.accounts import Finder, Notice
+from workflows.shapes import DeploymentStatus, PlaneKind
 
 router = APIRouter(
     prefix="/v2/deployments",
@@ -36,10 +38,15 @@ DELETING = (DeploymentStatus.AWAITING_DELETE, DeploymentStatus.AWAITING_FINAL_DE
 async def create(body: CreateDeployment, caller: Caller, house: House, session: Session) -> Deployment:
     """A new deployment. Image sources get their first revision at once; `internal_source` gets it with the
     first archive (upload-url, PUT, PATCH)."""
-    values = _checked(body)
+    _check_named(body)
     config = body.source_config
     async with session.begin():
-        await _check_listener(session, caller, body)
+        place = await places.choose(session, house, caller, body.source, config)
+        usual = house.settings.kinds[house.settings.usual_plane]
+        values = _checked(body, house, place.kind if place else usual)
+        if place is None:
+            raise no_listener(config.listener_id)
+        await hosts.claim(session, house, place, config.custom_url)
         deployment_id = await deployment.fresh_id(session)
         spec = changes.sealed(house, deployment_id, values)
         resources.check_flavour(config.resource_spec, spec.flavour)
@@ -51,7 +58,7 @@ async def create(body: CreateDeployment, caller: Caller, house: House, session: 
                 workspace_id=caller.id,
                 name=body.name,
                 source=body.source,
-                plane=house.settings.plane,
+                plane=place.name,
                 credentials=house.keyring.seal_map(passwords, str(deployment_id)),
                 environment=spec,
                 source_config=changes.settings_of(body),
@@ -137,6 +144,10 @@ async def patch(
     async with session.begin():
         row = await held(session, caller, deployment_id)
         _check_patch(row, body)
+        asked = body.source_config.custom_url if body.source_config else None
+        moved = asked is not None and asked != row.custom_url
+        place = await places.of(session, house, row.plane)
+        await hosts.claim(session, house, place, asked, row.id)
         wished = await changes.check(session, house, row, body)
         if changes.makes_revision(body):
             if row.latest_revision_id is None and not wished.source_revision_config:
@@ -147,12 +158,15 @@ async def patch(
             session,
             row.id,
             display_name=body.display_name,
-            custom_url=body.source_config.custom_url if body.source_config else None,
+            custom_url=asked,
             source_config=wished.source_config,
             shareable=body.shareable,
             route_through_gateway=body.route_through_gateway,
         )
     await nudge(house, caller, row)
+    if moved and row.active_revision_id is not None and place.kind is PlaneKind.KUBERNETES:
+        # No revision is made for it: the door that is there differs now from the one that is wanted.
+        await inspect(house, caller, row)
     return Deployment.of(row, changes.variables(house, row))
 
 
@@ -166,11 +180,14 @@ async def remove(
     force: Annotated[
         bool, Query(description="Forget it without cleaning up; only while it is deleted.")
     ] = False,
+    purge: Annotated[
+        bool, Query(description="Volumes that a cluster would keep go too, and what is in them is lost.")
+    ] = False,
 ) -> None:
     """Off the list and its name free at once; servers, databases and records follow. Until all is gone GET
     answers AWAITING_DELETE, then 404."""
     async with session.begin():
-        row = await _delete(session, caller, deployment_id, force)
+        row = await _delete(session, caller, deployment_id, force=force, purge=purge)
     await nudge(house, caller, row)
 
 
@@ -202,6 +219,12 @@ async def nudge(house: Parts, caller: Tenant, row: deployment.Deployment) -> Non
     await house.nudger.look(row.id, plane=row.plane, workspace=caller.name, name=row.name)
 
 
+async def inspect(house: Parts, caller: Tenant, row: deployment.Deployment) -> bool:
+    """Tell the deployment's workflow to look at its plane; whether it was told."""
+    notice = Notice(by=Finder.PERSON, at=now())
+    return await house.nudger.inspect(row.id, notice, plane=row.plane, workspace=caller.name, name=row.name)
+
+
 async def held(session: AsyncSession, caller: Tenant, deployment_id: UUID) -> deployment.Deployment:
     """A deployment of the caller's, locked for a change; refused while it is being deleted."""
     row = await deployment.lock(session, deployment_id)
@@ -213,13 +236,13 @@ async def held(session: AsyncSession, caller: Tenant, deployment_id: UUID) -> de
 
 
 async def _delete(
-    session: AsyncSession, caller: Tenant, deployment_id: UUID, force: bool
+    session: AsyncSession, caller: Tenant, deployment_id: UUID, *, force: bool, purge: bool
 ) -> deployment.Deployment:
     row = await deployment.get(session, caller.id, deployment_id)
     if row is None:
         raise no_deployment(deployment_id)
     if not force:
-        await deployment.mark_deleted(session, deployment_id)
+        await deployment.mark_deleted(session, deployment_id, purge=purge)
     elif row.status in DELETING:
         await deployment.forget(session, deployment_id)
     else:
@@ -230,29 +253,17 @@ async def _delete(
     return row
 
 
-def _checked(body: CreateDeployment) -> dict[str, str]:
+def _check_named(body: CreateDeployment) -> None:
     if body.agent is not None:
         raise Unacceptable("agent is not supported here: give the deployment a name instead (`--name`).")
     sources.check_name(body.name)
-    sources.check_new(body)
-    if body.source_config.resource_spec is not None:
-        resources.check(body.source_config.resource_spec, body.source)
+
+
+def _checked(body: CreateDeployment, house: Parts, kind: PlaneKind) -> dict[str, str]:
+    sources.check_new(body, kind)
+    if (spec := body.source_config.resource_spec) is not None:
+        resources.check(spec, body.source, kind, privileged=house.settings.privileged_pods)
     return environment.checked(body.secrets)
-
-
-async def _check_listener(session: AsyncSession, caller: Tenant, body: CreateDeployment) -> None:
-    wanted = body.source_config.listener_id
-    if body.source != SourceKind.EXTERNAL_DOCKER:
-        return
-    if wanted is not None:
-        if await listener.get(session, caller.id, wanted) is None:
-            raise no_listener(wanted)
-    elif known := await listener.page(session, caller.id, limit=100):
-        ids = ", ".join(str(row.id) for row in known)
-        raise SourceConfiguration(
-            f"'source_config.listener_id' is required for source '{body.source}' in this workspace. "
-            f"Available: {ids}."
-        )
 
 
 def _check_patch(row: deployment.Deployment, body: PatchDeployment) -> None:

@@ -6,16 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.access import Tenant
-from api.deployments import held
+from api.deployments import held, inspect
 from api.needs import Caller, House, Page, Session, Window
-from api.parts import Parts
 from api.problems import AWAY_TEMPORAL, Conflict, Unready, no_deployment
 from api.shapes import Refusal
 from api.standing import LENGTHS, ChangeDrift, DeploymentDrift, Difference, Differences, Plane, Span
 from records import deployment, drift, plane
 from records.base import now
-from workflows.accounts import Finder, Notice
 from workflows.shapes import Policy
 
 router = APIRouter(
@@ -49,7 +46,7 @@ async def change(
         row = await drift.set_policy(session, deployment_id, body.policy)
         assert row is not None, "it is locked"
     if row.policy is not before:
-        await _inspect(house, caller, row)
+        await inspect(house, caller, row)
     return await _shown(session, row, Window(limit=20, offset=0))
 
 
@@ -66,7 +63,7 @@ async def look(deployment_id: UUID, caller: Caller, house: House, session: Sessi
             "'report' first."
         )
     # A look that is asked for is on no record: who cannot be told cannot be said to know.
-    if not await _inspect(house, caller, row):
+    if not await inspect(house, caller, row):
         raise Unready(AWAY_TEMPORAL, {"Retry-After": "3"})
     return Response(status_code=202)
 
@@ -96,8 +93,3 @@ async def _shown(session: AsyncSession, row: deployment.Deployment, page: Window
         Differences(resources=[Difference.of(one) for one in past], offset=page.offset + len(past)),
         await scores(session, deployment_id=row.id),
     )
-
-
-async def _inspect(house: Parts, caller: Tenant, row: deployment.Deployment) -> bool:
-    asked = Notice(by=Finder.PERSON, at=now())
-    return await house.nudger.inspect(row.id, asked, plane=row.plane, workspace=caller.name, name=row.name)

@@ -41,6 +41,8 @@ RESERVED = frozenset(
     }
 )
 SERVER = "GRAPHYARD_SERVER"
+BUILT_WITH = (Flavour.PG, Flavour.INMEM)
+"""The servers that a source can be built with; an image of the user's own brings its server along."""
 CUSTOM = {
     "POSTGRES_URI_CUSTOM": re.compile(r"postgres(ql)?://\S+"),
     "REDIS_URI_CUSTOM": re.compile(r"(rediss?|unix)://\S+"),
@@ -105,11 +107,10 @@ def flavour(values: Mapping[str, str], default: Flavour = Flavour.PG) -> Flavour
     wanted = values.get(SERVER)
     if wanted is None:
         return default
-    try:
-        return Flavour(wanted)
-    except ValueError:
-        known = " or ".join(f"'{one}'" for one in Flavour)
-        raise Unacceptable(f"{SERVER} must be {known}, not '{wanted[:40]}'.") from None
+    if wanted not in BUILT_WITH:
+        known = " or ".join(f"'{one}'" for one in BUILT_WITH)
+        raise Unacceptable(f"{SERVER} must be {known}, not '{wanted[:40]}'.")
+    return Flavour(wanted)
 
 
 def check_kept(before: Mapping[str, str], after: Mapping[str, str]) -> None:

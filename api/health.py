@@ -14,7 +14,7 @@ from api.needs import House
 from api.parts import Parts
 from api.problems import database_away
 from api.shapes import Shape
-from records.migrations import newest
+from records.migrations import is_behind
 
 router = APIRouter(tags=["health"])
 PATIENCE = 3.0
@@ -47,8 +47,9 @@ async def health() -> Alive:
 
 @router.get("/ready", summary="Can it work", responses=NOT_READY)
 async def ready(house: House, response: Response) -> Readiness:
-    """200 when the database answers and has this version's schema. Temporal is reported and does not decide:
-    without it the api still serves, and what is asked for meanwhile is done once it is back."""
+    """200 when the database answers and has this version's schema, or a newer one: an upgrade migrates before it
+    replaces us. Temporal is reported and does not decide: without it the api still serves, and what is asked for
+    meanwhile is done once it is back."""
     database, temporal = await asyncio.gather(_database(house), house.nudger.reachable())
     if database != "ready":
         response.status_code = 503
@@ -84,4 +85,4 @@ async def _database(house: Parts) -> str:
         if database_away(error) or isinstance(error, TimeoutError):
             return "away"
         raise
-    return "ready" if version == newest() else "behind"
+    return "behind" if is_behind(version) else "ready"

@@ -1,44 +1,66 @@
 """What planes say and fetch: log lines in, sources out.
 
-Never for callers: the gateway answers 404 here, and a plane shows its own token, not a workspace's key.
+Never for callers: this door is not behind the gateway or the ingress, and a plane shows its own token, not a
+workspace's key. One whose token is its own speaks for itself only.
 """
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import StreamingResponse
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import archives
 from api.needs import House, Session
-from api.problems import Missing, Unauthenticated
+from api.problems import Forbidden, Missing, Unauthenticated
 from records import line, upload
 from records.line import LogKind, NewLine
-from records.upload import UploadState
-from sealing import Keyring, Unsealable
 from workflows.lines import TOKEN_HEADER, Line, Lines, Taken
 
 
-def plane_only(house: House, token: Annotated[str, Header(alias=TOKEN_HEADER)] = "") -> None:
+class Mouth(NamedTuple):
+    """Who speaks."""
+
+    plane: str | None
+    """None: with the token of all planes."""
+
+    def check(self, plane: str) -> None:
+        """Refuse a word for another plane."""
+        if self.plane not in (None, plane):
+            raise Forbidden(f"This token is plane '{self.plane}''s, and speaks for no other.")
+
+
+def plane_only(house: House, token: Annotated[str, Header(alias=TOKEN_HEADER)] = "") -> Mouth:
     """Let nobody in but a data plane."""
-    expected = house.settings.plane_token.get_secret_value()
-    if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
+    settings = house.settings
+    expected: list[tuple[str | None, SecretStr]] = [*settings.plane_tokens.items()]
+    expected = expected or [(None, settings.plane_token)]
+    # Each is compared, whichever fits: how long that takes tells nothing.
+    fitting = [
+        plane
+        for plane, one in expected
+        if hmac.compare_digest(one.get_secret_value().encode(), token.encode()) and token
+    ]
+    if not fitting:
         raise Unauthenticated(f"This door is for data planes; {TOKEN_HEADER} is missing or wrong.")
+    return Mouth(fitting[0])
 
 
+Speaker = Annotated[Mouth, Depends(plane_only)]
 router = APIRouter(prefix="/internal/v1", dependencies=[Depends(plane_only)])
 
 
 @router.post("/lines")
-async def take(body: Lines, house: House) -> Taken:
-    """Put log lines on record. A deployment's lines are one transaction; whatever is sent again is known."""
+async def take(body: Lines, speaker: Speaker, house: House) -> Taken:
+    """Put log lines on record. A deployment's lines are one transaction; whatever is sent again is known, and what
+    belongs to nobody on that plane is dropped."""
     taken = Taken()
     async with house.sessions() as session:
         places = {(sent.deployment, sent.number) for sent in body.lines}
-        owners = await line.owners(session, places)
+        owners = await line.owners(session, places, speaker.plane)
     batches: dict[UUID, list[NewLine]] = {}
     for sent in body.lines:
         if (owner := owners.get((sent.deployment, sent.number))) is None:
@@ -57,53 +79,18 @@ async def take(body: Lines, house: House) -> Taken:
 
 
 @router.get("/sources/{upload_id}")
-async def source(upload_id: UUID, house: House, session: Session) -> StreamingResponse:
-    """The archive as it was uploaded, opened on the way. A broken one breaks the answer off: its length and
-    digest are told first, so a plane cannot take a part for the whole."""
-    row = await upload.get(session, upload_id)
-    if row is None or row.state is not UploadState.STORED:
+async def source(upload_id: UUID, speaker: Speaker, house: House, session: Session) -> StreamingResponse:
+    """The archive as it was uploaded, opened on the way."""
+    await owned(session, speaker, upload_id)
+    return await archives.sent(house, session, upload_id)
+
+
+async def owned(session: AsyncSession, speaker: Mouth, upload_id: UUID) -> None:
+    """Whether this plane has anything to do with that archive; if not, it is as if there were none."""
+    if speaker.plane is None:
+        return
+    if await upload.plane_of(session, upload_id) != speaker.plane:
         raise Missing(f"The source archive {upload_id} was never uploaded.")
-    archive = Archive(house.settings.home / "uploads" / str(upload_id), house.keyring, str(upload_id))
-    try:
-        first = await asyncio.to_thread(archive.open)
-    except FileNotFoundError:
-        raise Missing(f"The source archive {upload_id} is not on disk any more.") from None
-    except Unsealable:
-        raise Missing(f"The source archive {upload_id} cannot be opened with the keys here.") from None
-    headers = {"Content-Length": str(row.size), "X-Archive-Sha256": row.sha256 or ""}
-    return StreamingResponse(archive.rest(first), media_type="application/gzip", headers=headers)
-
-
-class Archive:
-    """A sealed archive, read frame by frame in threads."""
-
-    def __init__(self, path: Path, keyring: Keyring, owner: str) -> None:
-        self._path = path
-        self._keyring = keyring
-        self._owner = owner
-        self._file: BinaryIO | None = None
-        self._frames: Iterator[bytes] = iter(())
-
-    def open(self) -> bytes:
-        """The first frame, so that what is wrong from the start is known before anything is answered."""
-        self._file = self._path.open("rb")
-        self._frames = self._keyring.open_frames(self._file, self._owner)
-        try:
-            return next(self._frames, b"")
-        except Unsealable:
-            self._file.close()
-            raise
-
-    async def rest(self, first: bytes) -> AsyncIterator[bytes]:
-        """The first frame and all that follow."""
-        assert self._file is not None
-        try:
-            frame = first
-            while frame:
-                yield frame
-                frame = await asyncio.to_thread(next, self._frames, b"")
-        finally:
-            self._file.close()
 
 
 def _new(sent: Line, revision_id: UUID) -> NewLine:

@@ -1,38 +1,41 @@
-"""/v2/listeners: the data planes of a workspace that live in clusters. Read only: this installation's own
-plane is no listener, and it cannot be told about others yet. How planes stand to the records is in `planes`."""
+"""/v2/listeners: the data planes that live in clusters. Read only: which there are is for the installation's settings
+and for their workers to say; this machine is no listener. How planes stand to the records is in `planes`."""
 
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.needs import Caller, Page, Session
+from api import places
+from api.needs import Caller, House, Page, Session
 from api.problems import Forbidden, no_listener
 from api.shapes import Listener, Refusal, Resources
-from records import listener
 
 router = APIRouter(
     prefix="/v2/listeners",
     tags=["listeners"],
     responses={code: {"model": Refusal} for code in (401, 403, 404, 422)},
 )
-REASON = "This installation runs servers on its own machine and does not take listeners in other clusters."
+REASON = (
+    "Which listeners there are is for this installation's settings to say; ask whoever runs it for another."
+)
 
 
 @router.get("", summary="List listeners")
-async def listed(caller: Caller, session: Session, page: Page) -> Resources[Listener]:
-    """Newest first."""
-    rows = await listener.page(session, caller.id, limit=page.limit, offset=page.offset)
-    return Resources(resources=[Listener.of(row) for row in rows], offset=page.offset + len(rows))
+async def listed(caller: Caller, house: House, session: Session, page: Page) -> Resources[Listener]:
+    """The workspace's own, newest first, then those that every workspace has."""
+    found = await places.listeners(session, house, caller)
+    found = found[page.offset : page.offset + page.limit]
+    return Resources(resources=found, offset=page.offset + len(found))
 
 
 @router.get("/{listener_id}", summary="Read a listener")
-async def read(listener_id: UUID, caller: Caller, session: Session) -> Listener:
+async def read(listener_id: UUID, caller: Caller, house: House, session: Session) -> Listener:
     """One data plane."""
-    row = await listener.get(session, caller.id, listener_id)
-    if row is None:
-        raise no_listener(listener_id)
-    return Listener.of(row)
+    for found in await places.listeners(session, house, caller):
+        if found.id == listener_id:
+            return found
+    raise no_listener(listener_id)
 
 
 @router.post("", status_code=201, summary="Create a listener")

@@ -30,13 +30,17 @@ from api import (
     problems,
     registry,
     revisions,
+    source_links,
     surveys,
     uploads,
 )
+from api.doors import Doors, bound
 from api.limit import Limit
+from api.lingering import Lingering
 from api.meters import Meters
 from api.nudge import Nudger
 from api.parts import Parts
+from api.registry_tokens import RegistryTokens
 from api.shapes import Refusal
 from api.silence import Silence
 from api.storage import Storage
@@ -45,7 +49,7 @@ from api.tidy import keep_tidy
 from api.traffic import Traffic
 from records.session import connect, sessions
 from sealing import Keyring
-from settings import Settings
+from settings import Settings, UploadStore
 
 LARGEST_BODY = 4 << 20
 LARGEST_SURVEY = 64 << 20
@@ -85,8 +89,9 @@ The same paths answer below `/api-host`.
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The app; its parts live as long as its lifespan."""
+def create_app(settings: Settings, *, internal_port: int | None = None) -> FastAPI:
+    """The app; its parts live as long as its lifespan. With addresses instead of a socket, planes have a port of
+    their own."""
     meters, closing = Meters(), asyncio.Event()
 
     @asynccontextmanager
@@ -109,23 +114,32 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(Limit, most=LARGEST_BODY, spared=uploads.PLACE, wider={surveys.PLACE: LARGEST_SURVEY})
     app.add_middleware(Traffic, meters=meters)
+    app.add_middleware(Lingering)
+    if settings.api_listen:
+        app.add_middleware(Doors, internal=internal_port)
     for router in PUBLIC:
         app.include_router(router)
         app.include_router(router, prefix="/api-host", include_in_schema=False)
     app.include_router(health.router)
     app.include_router(health.router, prefix="/api-host", include_in_schema=False)
-    for router in (internal.router, surveys.router):
+    for router in (internal.router, surveys.router, source_links.router):
         app.include_router(router, include_in_schema=False)
     return app
 
 
 def serve(settings: Settings) -> None:
-    """Serve on the Unix socket until told to stop."""
+    """Serve on the Unix socket, or on addresses, until told to stop."""
     telemetry.configure(settings)
-    app = create_app(settings)
+    sockets = [bound(one) for one in (settings.api_listen, settings.internal_listen) if one]
+    if settings.internal_listen and not settings.api_listen:
+        raise ValueError(
+            "GRAPHYARD_INTERNAL_LISTEN goes with GRAPHYARD_API_LISTEN: a socket is one door for all"
+        )
+    internal = sockets[1].getsockname()[1] if len(sockets) > 1 else None
+    app = create_app(settings, internal_port=internal)
     config = uvicorn.Config(
         app,
-        uds=str(settings.api_socket),
+        uds=None if sockets else str(settings.api_socket),
         proxy_headers=True,
         forwarded_allow_ips="*",
         access_log=False,
@@ -134,7 +148,7 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=10,
     )
     door = Door(config, app.state.closing)
-    door.run()
+    door.run(sockets or None)
     if not door.started:
         raise SystemExit("the api could not start; its log says why")
 
@@ -162,8 +176,10 @@ async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> 
     engine = connect(settings.database_url.get_secret_value(), patience=PATIENCE)
     made = sessions(engine)
     folder = settings.home / "uploads"
-    storage = Storage(folder, keyring, settings.upload_bytes)
+    recorded = settings.upload_store is UploadStore.RECORDS
+    storage = Storage(folder, keyring, settings.upload_bytes, recorded=recorded)
     storage.prepare()
+    accounts = {name: one.get_secret_value() for name, one in settings.registry_accounts.items()}
     nudger = Nudger(lambda: temporal.connect(settings), meters)
     nudger.start()
     beside = [
@@ -180,6 +196,7 @@ async def _parts(settings: Settings, meters: Meters, closing: asyncio.Event) -> 
             meters=meters,
             tickets=Tickets.load(settings.sealing_keys),
             storage=storage,
+            registry_tokens=RegistryTokens.load(settings.sealing_keys, accounts),
             closing=closing,
         )
     finally:

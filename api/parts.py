@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.meters import Meters
 from api.nudge import Nudger
+from api.registry_tokens import RegistryTokens
 from api.storage import Storage
 from api.tickets import Tickets
 from records.session import Sessions
@@ -28,6 +29,7 @@ class Parts:
     meters: Meters
     tickets: Tickets
     storage: Storage
+    registry_tokens: RegistryTokens
     closing: asyncio.Event
     """Set when the server is told to stop, so that open streams end themselves."""
 

@@ -10,13 +10,15 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api import places
 from api.access import Tenant
 from api.drift import scores
 from api.needs import Caller, House, Session
+from api.parts import Parts
 from api.problems import Forbidden, Missing, no_listener
 from api.shapes import Refusal
 from api.standing import Differing, ListenerDrift, Orphan, Plane, Sweep, scored
-from records import drift, listener, orphan, plane, workspace
+from records import drift, orphan, plane, workspace
 
 router = APIRouter(
     prefix="/v2/listeners/{listener}",
@@ -47,7 +49,7 @@ class Place(NamedTuple):
 async def read(name: Name, caller: Caller, house: House, session: Session) -> ListenerDrift:
     """Whether the plane can be seen, what its last sweep said, which deployments of the workspace differ there
     now, and what is there that no deployment owns."""
-    place = await _place(session, caller, name, house.settings.plane)
+    place = await _place(session, caller, name, house)
     row = place.row
     swept = Sweep(at=row.swept_at, sentence=row.swept) if row and row.swept_at and place.operated else None
     differing = await drift.differing(session, place.name, caller.id)
@@ -65,7 +67,7 @@ async def read(name: Name, caller: Caller, house: House, session: Session) -> Li
 @router.delete("/orphans/{orphan_id}", status_code=202, summary="Have an orphan removed")
 async def remove(name: Name, orphan_id: OrphanId, caller: Caller, house: House, session: Session) -> Orphan:
     """The next sweep takes it away, even if it holds data: what is in it is lost then."""
-    place = await _place(session, caller, name, house.settings.plane)
+    place = await _place(session, caller, name, house)
     if not place.operated:
         raise Forbidden("Orphans of this plane are for the workspace that operates it; yours does not.")
     row = await orphan.ask_removal(session, place.name, orphan_id)
@@ -75,16 +77,20 @@ async def remove(name: Name, orphan_id: OrphanId, caller: Caller, house: House, 
     return Orphan.of(row)
 
 
-async def _place(session: AsyncSession, caller: Tenant, name: str, own: str) -> Place:
-    """A listener's plane goes by the listener's id, so that no two workspaces can mean the same."""
+async def _place(session: AsyncSession, caller: Tenant, name: str, house: Parts) -> Place:
+    """A listener's plane goes by the listener's id, so that no two workspaces can mean the same; one that is shared
+    goes by its name too."""
+    first = await workspace.first(session)
+    operates = first is not None and first.id == caller.id
     try:
         listener_id = UUID(name)
     except ValueError:
         row = None if "\0" in name else await plane.named(session, name)
-        if row is None and name != own:
+        if row is None and name not in house.settings.kinds:
             raise no_listener(name[:120]) from None
-        first = await workspace.first(session)
-        return Place(name, row, first is not None and first.id == caller.id)
-    if await listener.get(session, caller.id, listener_id) is None:
+        return Place(name, row, operates)
+    known = await places.named(session, house, caller.id, listener_id)
+    if known is None:
         raise no_listener(listener_id)
-    return Place(str(listener_id), await plane.named(session, str(listener_id)), operated=True)
+    own = known == str(listener_id)
+    return Place(known, await plane.named(session, known), own or operates)

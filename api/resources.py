@@ -5,17 +5,18 @@ Callers read it back, change a field and write it again, so whatever we do not k
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+from api import pods
 from api.problems import SourceConfiguration
-from workflows.shapes import Flavour, SourceKind
+from workflows.shapes import Flavour, PlaneKind, SourceKind
 
 CPU = (0.1, 8.0)
 CPU_LIMIT = (0.1, 16.0)
 MEGABYTES = (1, 1 << 20)
 SCALE = (0, 100)
-LOCAL_SCALE = (1, 4)
-"""How many replicas of a built source this machine runs side by side."""
+BUILT_SCALE = {PlaneKind.LOCAL: (1, 4), PlaneKind.KUBERNETES: (1, 100)}
+"""How many replicas of a built source run side by side: on one machine few."""
 
 NUMBERS: dict[str, tuple[float, float]] = {
     **{f"{part}cpu": CPU for part in ("", "queue_", "redis_", "db_", "core_")},
@@ -38,8 +39,10 @@ LONGEST = 64 * 1024
 Spec = Mapping[str, Any]
 
 
-def check(spec: Spec, source: SourceKind) -> None:
-    """Refuse a spec that no plane could mean."""
+def check(
+    spec: Spec, source: SourceKind, kind: PlaneKind = PlaneKind.LOCAL, *, privileged: bool = False
+) -> None:
+    """Refuse a spec that this kind of plane cannot mean."""
     for field, value in spec.items():
         if value is None:
             continue
@@ -47,7 +50,9 @@ def check(spec: Spec, source: SourceKind) -> None:
             _number(spec, field, NUMBERS[field], source)
         elif field in WHOLE:
             bounds = (
-                LOCAL_SCALE if field == "min_scale" and source != SourceKind.EXTERNAL_DOCKER else WHOLE[field]
+                BUILT_SCALE[kind]
+                if field == "min_scale" and source != SourceKind.EXTERNAL_DOCKER
+                else WHOLE[field]
             )
             _whole(value, field, bounds, source)
         else:
@@ -55,6 +60,12 @@ def check(spec: Spec, source: SourceKind) -> None:
     _ordered(spec, source)
     if len(str(spec)) > LONGEST:
         raise _wrong("", f"is too large: {LONGEST} characters at most", source)
+    if kind is PlaneKind.KUBERNETES:
+
+        def refuse(field: str, sentence: str) -> NoReturn:
+            raise _wrong(field, sentence, source)
+
+        pods.check(spec, refuse, privileged=privileged)
 
 
 def _wrong(field: str, sentence: str, source: SourceKind) -> SourceConfiguration:

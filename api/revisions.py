@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from api import changes
+from api import changes, hosts, places
 from api.bodies import CreateRevision
 from api.deployments import held, nudge
 from api.needs import Caller, House, Page, Session
@@ -51,6 +51,8 @@ async def create(
         owner = await held(session, caller, deployment_id)
         row = await changes.revise(session, owner, await changes.check(session, house, owner, body))
         if body.source_config and body.source_config.custom_url:
+            place = await places.of(session, house, owner.plane)
+            await hosts.claim(session, house, place, body.source_config.custom_url, owner.id)
             await deployment.patch(session, owner.id, custom_url=body.source_config.custom_url)
     await nudge(house, caller, owner)
     return Revision.of(row)

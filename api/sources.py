@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from api import pods
 from api.bodies import Body, CreateDeployment, RevisionConfig, SecretReference, SourceConfig
 from api.environment import NAME, RESERVED
 from api.problems import SourceConfiguration, Unacceptable
 from workflows import names
-from workflows.shapes import SourceKind
+from workflows.shapes import PlaneKind, SourceKind
 
 EXTERNAL, DOCKER, SOURCE = SourceKind.EXTERNAL_DOCKER, SourceKind.INTERNAL_DOCKER, SourceKind.INTERNAL_SOURCE
 GITHUB, TEMPLATE = SourceKind.GITHUB, SourceKind.INTERNAL_TEMPLATE
@@ -30,6 +31,8 @@ REVISION_FIELDS: Mapping[SourceKind, frozenset[str]] = {
     DOCKER: frozenset({"image_uri"}),
     SOURCE: frozenset({"source_tarball_path", "langgraph_config_path"}),
 }
+PLACED = frozenset({"listener_id", "listener_config"})
+"""What means something for every source, once there is more than this machine."""
 MATERIAL: Mapping[SourceKind, str] = {
     EXTERNAL: "image_uri",
     DOCKER: "image_uri",
@@ -53,15 +56,15 @@ def check_name(name: str) -> None:
         )
 
 
-def check_new(body: CreateDeployment) -> None:
-    """Whether a deployment can be made from this, in general and here."""
+def check_new(body: CreateDeployment, kind: PlaneKind = PlaneKind.LOCAL) -> None:
+    """Whether a deployment can be made from this, in general and on this kind of plane."""
     source, config, revision = body.source, body.source_config, body.source_revision_config
     if source == GITHUB:
         _check_github(config, revision)
     if source == TEMPLATE and config.template_id is None:
         raise _required("source_config.template_id", source)
     check_available(source)
-    check_fields(source, config, revision)
+    check_fields(source, config, revision, kind)
     if source == EXTERNAL:
         if revision.image_uri is None:
             raise _required("source_revision_config.image_uri", source)
@@ -72,7 +75,7 @@ def check_new(body: CreateDeployment) -> None:
             "source_revision_config.source_tarball_path cannot be known before the deployment exists: "
             "create it first, then ask upload-url."
         )
-    check_references(source, body.secret_references)
+    check_references(source, body.secret_references, kind)
 
 
 def check_available(source: SourceKind) -> None:
@@ -84,12 +87,18 @@ def check_available(source: SourceKind) -> None:
         )
 
 
-def check_fields(source: SourceKind, config: SourceConfig | None, revision: RevisionConfig | None) -> None:
-    """Every field that is set must mean something for this source."""
+def check_fields(
+    source: SourceKind,
+    config: SourceConfig | None,
+    revision: RevisionConfig | None,
+    kind: PlaneKind = PlaneKind.LOCAL,
+) -> None:
+    """Every field that is set must mean something for this source and on this kind of plane."""
+    known = CONFIG_FIELDS[source] | (PLACED if kind is PlaneKind.KUBERNETES else frozenset())
     for field in given(config):
         if field == "build_on_push" and not (config and config.build_on_push):
             continue
-        if field not in CONFIG_FIELDS[source]:
+        if field not in known:
             raise _misplaced(f"source_config.{field}", field, source, CONFIG_FIELDS)
     for field in given(revision):
         if field not in REVISION_FIELDS[source]:
@@ -133,9 +142,11 @@ def missing_material(source: SourceKind) -> SourceConfiguration:
     return _required(f"source_revision_config.{MATERIAL[source]}", source, how)
 
 
-def check_references(source: SourceKind, references: list[SecretReference] | None) -> None:
-    """References lead to secrets of a cluster, so only images that run in one can have them."""
-    if references and source != EXTERNAL:
+def check_references(
+    source: SourceKind, references: list[SecretReference] | None, kind: PlaneKind = PlaneKind.LOCAL
+) -> None:
+    """References lead to secrets of a cluster, so only what runs in one can have them; to none of the platform's."""
+    if references and source != EXTERNAL and kind is not PlaneKind.KUBERNETES:
         raise SourceConfiguration(f"secret_references apply to source '{EXTERNAL}' only, not to '{source}'.")
     seen: set[str] = set()
     for reference in references or ():
@@ -146,6 +157,10 @@ def check_references(source: SourceKind, references: list[SecretReference] | Non
             raise Unacceptable(f"'{name}' is reserved: the platform sets it for every server.")
         if name in seen:
             raise Unacceptable(f"secret_references: the variable '{name}' is given twice.")
+        if kind is PlaneKind.KUBERNETES and pods.OURS.fullmatch(reference.secret_name):
+            raise Unacceptable(
+                f"secret_references: the secret '{reference.secret_name[:253]}' belongs to the platform."
+            )
         seen.add(name)
 
 

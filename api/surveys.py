@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from api.internal import plane_only
+from api.internal import Speaker
 from api.needs import House
 from api.parts import Parts
 from records import plane, survey, workspace
@@ -22,12 +22,13 @@ ENOUGH = 10.0
 log = structlog.get_logger()
 
 PLACE = "/internal/v1/surveys"
-router = APIRouter(dependencies=[Depends(plane_only)])
+router = APIRouter()
 
 
 @router.post(PLACE)
-async def judge(body: SurveyPage, house: House) -> Verdict:
+async def judge(body: SurveyPage, speaker: Speaker, house: House) -> Verdict:
     """Hold a page against the records, and have looked at what differs."""
+    speaker.check(body.plane)
     noticed = now()
     async with house.sessions.begin() as session:
         judged = await survey.judge(session, body, timedelta(seconds=house.settings.orphan_seconds))
@@ -38,15 +39,17 @@ async def judge(body: SurveyPage, house: House) -> Verdict:
 
 
 @router.post("/internal/v1/tidings", status_code=204)
-async def swept(body: Tidings, house: House) -> None:
+async def swept(body: Tidings, speaker: Speaker, house: House) -> None:
     """A sweep has come to its end."""
+    speaker.check(body.plane)
     async with house.sessions.begin() as session:
         await plane.swept(session, body.plane, body.sentence)
 
 
 @router.post("/internal/v1/beats", status_code=204)
-async def beat(body: Beat, house: House) -> None:
+async def beat(body: Beat, speaker: Speaker, house: House) -> None:
     """A plane's worker is there."""
+    speaker.check(body.plane)
     async with house.sessions.begin() as session:
         gone = await plane.beat(session, body)
     if gone is not None:

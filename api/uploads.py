@@ -76,7 +76,7 @@ async def put(
         ):
             if await upload.store(session, upload_id, size=arrived.size, sha256=arrived.sha256) is None:
                 raise Missing("This upload's deployment is gone.")
-            await arrived.keep()
+            await arrived.keep(session)
     except AlreadyStored:
         raise Conflict("This address already took another archive; ask upload-url for a new one.") from None
     except OSError as error:

@@ -20,18 +20,22 @@ from settings import Settings
 from tests.api.served import Served, served
 from tests.shared import shared
 from workflows.lines import TOKEN_HEADER
-from workflows.shapes import SourceKind
+from workflows.shapes import PlaneKind, SourceKind
 
 Admit = Callable[[Parts, str], Awaitable[tuple[str, str]]]
 UNASKED = {"auth.org_key"}
 """Keys of organisations do not exist here, so there is nothing to hand to that check."""
 
 
-@pytest.mark.parametrize("prefix", ["", "/api-host"])
-async def test_every_check_passes(settings: Settings, admit: Admit, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "kind"),
+    [("", PlaneKind.LOCAL), ("/api-host", PlaneKind.KUBERNETES)],
+)
+async def test_every_check_passes(settings: Settings, admit: Admit, prefix: str, kind: PlaneKind) -> None:
     """The strict ones too: none of them asks for anything we would argue against."""
     script = shared("contract/conformance.py")
     registry = {"registry_url": "https://registry.test/yard", "registry_token": SecretStr("push")}
+    settings = settings.model_copy(update={"plane_kind": kind})
     async with served(settings.model_copy(update=registry)) as api:
         workspace_id, key = await admit(api.parts, "default")
         standing_in = [asyncio.create_task(stand_in(api)) for stand_in in (_build, _remove)]

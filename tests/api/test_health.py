@@ -31,10 +31,20 @@ async def test_alive_and_ready(yard: Yard) -> None:
 async def test_a_database_without_our_schema_is_not_ready(yard: Yard) -> None:
     dsn = yard.parts.settings.database_url.get_secret_value()
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'older'")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        assert (await yard.ok("GET", "/ready", 503))["database"] == "behind"
+        connection.execute("DELETE FROM alembic_version")
         assert (await yard.ok("GET", "/ready", 503))["database"] == "behind"
         connection.execute("DROP TABLE alembic_version")
         assert (await yard.ok("GET", "/ready", 503))["database"] == "behind"
+
+
+async def test_a_schema_that_is_newer_is_ready(yard: Yard) -> None:
+    """An upgrade migrates while the old api serves on, and a rollback comes to a schema it has never seen."""
+    dsn = yard.parts.settings.database_url.get_secret_value()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert (await yard.ok("GET", "/ready"))["database"] == "ready"
 
 
 async def test_without_a_database_everything_is_said_in_a_sentence(settings: Settings) -> None:
