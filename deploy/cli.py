@@ -175,12 +175,15 @@ def api() -> None:
 
 
 @main.command(hidden=True)
-def worker() -> None:
-    """Run control side and local plane in one worker; the stack does this itself."""
+@click.option("--control", is_flag=True, help="Only the control side: workflows and records.")
+@click.option("--plane", is_flag=True, help="Only the plane that the settings speak of.")
+def worker(control: bool, plane: bool) -> None:
+    """Run control side and plane in one worker, or one of them; the stack does this itself."""
     from settings import Settings
-    from worker.main import serve
+    from worker.main import Role, serve
 
-    serve(Settings())
+    chosen = (Role.CONTROL if control else Role(0)) | (Role.PLANE if plane else Role(0))
+    serve(Settings(), chosen or Role.BOTH)
 
 
 @main.command(hidden=True)
@@ -196,8 +199,10 @@ def migrate(bootstrap: bool) -> None:
     upgrade(settings.database_url.get_secret_value())
     if bootstrap:
         from deploy.embedded.bootstrap import bootstrap as first
+        from deploy.embedded.bootstrap import kept
 
-        tenant = asyncio.run(first(settings.database_url.get_secret_value(), Home(settings.home).api_key))
+        secret = settings.bootstrap_key.get_secret_value() or kept(Home(settings.home).api_key)
+        tenant = asyncio.run(first(settings.database_url.get_secret_value(), secret))
         click.echo(json.dumps({"tenant_id": str(tenant)}))
 
 

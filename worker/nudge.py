@@ -1,7 +1,5 @@
-"""Nudging from the worker's side: what the api does after a commit, the sweep does for what was not heard, and
-the watch for what it sees."""
+"""Nudging from the worker's side: what the api does after a commit, the sweep does for what was not heard."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -11,12 +9,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from records import workspace
 from records.deployment import Deployment as Row
 from records.session import Sessions
+from worker.notify import PATIENCE
 from workflows import names
 from workflows.accounts import Notice
 from workflows.deployment import Deployment
 from workflows.shapes import Entity
-
-PATIENCE = timedelta(seconds=5)
 
 
 class Nudge:
@@ -70,18 +67,3 @@ class Nudge:
                 found = await workspace.get(session, workspace_id)
             self._workspaces[workspace_id] = found.name if found else ""
         return self._workspaces[workspace_id]
-
-
-class Notifier:
-    """Tells the workflow of a deployment that its plane changed; what does not run is the sweep's to start."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __call__(self, deployment_id: UUID, notice: Notice) -> None:
-        handle = self._client.get_workflow_handle(names.deployment_workflow(deployment_id))
-        try:
-            await handle.signal("inspect", notice, rpc_timeout=PATIENCE)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise

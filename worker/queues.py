@@ -28,6 +28,7 @@ PURE = [
         "drift",
         "mending",
         "names",
+        "pods",
         "shapes",
         "steps",
         "story",

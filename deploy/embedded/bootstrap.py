@@ -1,23 +1,28 @@
-"""The first workspace and its key: what a fresh stack needs before anybody can ask it for anything."""
+"""The first workspace and its key: what a fresh installation needs before anybody can ask it for anything."""
 
 from pathlib import Path
 from uuid import UUID
 
 from dataplane.local.programs import write_private
+from deploy.embedded.troubles import Trouble
 from records import key, workspace
 from records.session import connect, sessions
 
 WORKSPACE = "default"
+SHORTEST = 24
 
 
-async def bootstrap(database_url: str, key_file: Path) -> UUID:
-    """Make the workspace and see that the key in the file opens it; a lost file gets a fresh key."""
-    secret = kept(key_file)
+async def bootstrap(database_url: str, secret: str) -> UUID:
+    """Make the workspace and see that this key opens it. One that was revoked stays so."""
+    if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable():
+        raise Trouble(
+            f"The first key must be {SHORTEST} or more printable characters, so that nobody guesses it."
+        )
     engine = connect(database_url)
     try:
         async with sessions(engine).begin() as session:
             home = await workspace.named(session, WORKSPACE)
-            await key.enter(session, home.id, "made by graphyard up", secret)
+            await key.enter(session, home.id, "made at the start", secret)
             return home.id
     finally:
         await engine.dispose()

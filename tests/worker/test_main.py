@@ -15,17 +15,17 @@ from temporalio.service import RPCError
 
 from settings import Settings
 from tests.temporal_server import TemporalServer
-from worker.main import run
+from worker.main import Role, run
 from workflows import names
 from workflows.deployment import Deployment
 from workflows.shapes import Entity
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[asyncio.Event]:
+async def running(settings: Settings, role: Role = Role.BOTH) -> AsyncIterator[asyncio.Event]:
     """A worker beside the test; the event stops it."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(settings, stop))
+    task = asyncio.create_task(run(settings, stop, role=role))
     try:
         yield stop
         assert not task.done()

@@ -10,7 +10,8 @@ from records import workspace
 from records.session import Sessions
 from tests.rows import a_deployment
 from tests.temporal_server import TemporalServer
-from worker.nudge import Notifier, Nudge
+from worker.notify import Notifier
+from worker.nudge import Nudge
 from workflows import names
 from workflows.accounts import Finder, Notice
 
