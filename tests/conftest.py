@@ -1,6 +1,10 @@
 """What tests of every package may ask for: a real Postgres, and databases with our schema in it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import fcntl
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -16,12 +20,41 @@ from tests.postgres import Server
 pytest_plugins = ["tests.stack"]
 
 
+CLUSTER = ("tests/kubernetes/", "tests/dataplane/kubernetes/", "tests/deploy/helm/")
+"""Where tests share the one cluster."""
+TOGETHER = {
+    "the door": ("tests/kubernetes/test_journey.py", "tests/kubernetes/test_kills.py"),
+    "builds": (
+        *(f"tests/dataplane/kubernetes/images/test_{name}.py" for name in ("builds", "surroundings")),
+        *(f"tests/dataplane/kubernetes/test_{name}.py" for name in ("plane", "javascript")),
+    ),
+    "releases": ("tests/deploy/helm/", "tests/kubernetes/test_hybrid.py"),
+    "a team's release": ("tests/kubernetes/test_production.py",),
+    "drift": ("tests/drift/",),
+}
+"""What shares one installation or stack, and what would be too much at once for a few cores."""
+OWN = tuple(
+    f"tests/dataplane/kubernetes/test_{name}.py" for name in ("databases_drift", "drift", "servers", "upkeep")
+)
+"""Whose tests share nothing: each is given to whoever is free."""
+HURTING = "tests/kubernetes/test_kills.py"
+"""Where the cluster itself is killed: everybody else keeps away meanwhile."""
+LOCKS = Path(tempfile.gettempdir()) / f"graphyard-tests-{os.getuid()}"
+
+
+def together(nodeid: str) -> str | None:
+    """The name under which it goes together with others."""
+    return next((name for name, prefixes in TOGETHER.items() if nodeid.startswith(prefixes)), None)
+
+
 class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """With several processes a file's tests stay together, for what its fixtures made; all of `drift` share a
-    stack. The marker that `--dist loadgroup` goes by is lost on the way with pytest 9.2."""
+    """With several processes a file's tests stay together, for what its fixtures made, unless they are of those above.
+    The marker that `--dist loadgroup` goes by is lost on the way with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/drift" if nodeid.startswith("tests/drift/") else nodeid.partition("::")[0]
+        if nodeid.startswith(OWN):
+            return nodeid
+        return together(nodeid) or nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -29,9 +62,37 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByWhatIsS
     return ByWhatIsShared(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that no process is left alone with one of them when the others are done."""
-    items.sort(key=lambda item: item.get_closest_marker("stack") is None)
+    """The long ones first, so that no process is left alone with one of them when the others are done. Whoever asks
+    for the fixture `cluster` needs one."""
+    for item in items:
+        if item.nodeid.startswith(CLUSTER) and "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("cluster")
+    order = [*TOGETHER, None]
+    items.sort(
+        key=lambda item: (
+            order.index(together(item.nodeid)),
+            item.nodeid.startswith(HURTING),
+            item.nodeid.startswith(OWN),
+            item.get_closest_marker("stack") is None,
+        )
+    )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests of the cluster go side by side, except that one which hurts it is alone with it."""
+    if item.get_closest_marker("cluster") is None:
+        return (yield)
+    LOCKS.mkdir(exist_ok=True)
+    hurts = item.nodeid.startswith(HURTING)
+    with (LOCKS / "turn").open("w") as turn, (LOCKS / "cluster").open("w") as cluster:
+        # Who wants to be alone holds the turn while the others finish, so that nobody slips in before it.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(cluster, fcntl.LOCK_EX if hurts else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session")

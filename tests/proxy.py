@@ -5,8 +5,10 @@ Stalling is the worst of these: both ends stay connected, what is sent is taken,
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 from psycopg import conninfo
 
@@ -15,10 +17,15 @@ Spy = Callable[[bytes], bool]
 
 
 class Proxy:
-    """Passes bytes on from a port of its own to somewhere else, as long as it is told nothing else."""
+    """Passes bytes on from a port of its own, `at` an address of this machine, to somewhere else, as long as it is told
+    nothing else. One that `shows` who it is speaks TLS with its clients."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, *, at: str = "127.0.0.1", shows: ssl.SSLContext | None = None
+    ) -> None:
         self._to = host, port
+        self._at = at
+        self._shows = shows
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server: asyncio.Server | None = None
@@ -29,11 +36,22 @@ class Proxy:
         """Seconds for each piece of an answer on its way back."""
         self.port = 0
 
+    @property
+    def address(self) -> str:
+        return f"{self._at}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
     async def start(self) -> None:
         """Listen, or listen again; where the port is known it stays."""
         if self._server is not None:
             return
-        self._server = await asyncio.start_server(self._taken, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._taken, self._at, self.port, ssl=self._shows)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -122,11 +140,7 @@ class Proxy:
 async def between(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
     """A proxy before a Postgres server, and the address of the same database through it."""
     parts = conninfo.conninfo_to_dict(dsn)
-    proxy = Proxy(str(parts["host"]), int(str(parts["port"])))
-    await proxy.start()
     head, _, database = dsn.rpartition("/")
     account, _, _ = head.rpartition("@")
-    try:
-        yield proxy, f"{account}@127.0.0.1:{proxy.port}/{database}"
-    finally:
-        await proxy.stop()
+    async with Proxy(str(parts["host"]), int(str(parts["port"]))) as proxy:
+        yield proxy, f"{account}@{proxy.address}/{database}"

@@ -21,14 +21,20 @@ from workflows.names import SEARCH_ATTRIBUTES
 
 
 class TemporalServer:
-    """One running server; with `database` its state outlives a kill, `config` is dynamic configuration."""
+    """One running server; with `database` its state outlives a kill, `config` is dynamic configuration; without
+    `attributes` it is one that nobody prepared for us."""
 
     def __init__(
-        self, log: Path, database: Path | None = None, config: Mapping[str, object] | None = None
+        self,
+        log: Path,
+        database: Path | None = None,
+        config: Mapping[str, object] | None = None,
+        attributes: bool = True,
     ) -> None:
         self._log = log
         self._database = database
         self._config = config or {}
+        self._attributes = SEARCH_ATTRIBUTES if attributes else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
 
@@ -47,7 +53,7 @@ class TemporalServer:
             argv += ["--dynamic-config-value", f"history.{queue}ProcessorMaxPollRPS=1000"]
         for name, value in self._config.items():
             argv += ["--dynamic-config-value", f"{name}={value}"]
-        for attribute in SEARCH_ATTRIBUTES:
+        for attribute in self._attributes:
             argv += ["--search-attribute", f"{attribute.name}=Keyword"]
         if self._database:
             argv += ["--db-filename", str(self._database), "--sqlite-pragma", "journal_mode=wal"]
@@ -68,7 +74,8 @@ class TemporalServer:
     def _answers(self) -> bool:
         command = [str(Path(sys.executable).parent / "temporal"), "operator", "search-attribute", "list"]
         asked = subprocess.run([*command, "--address", self.address], capture_output=True, check=False)
-        return asked.returncode == 0 and SEARCH_ATTRIBUTES[0].name.encode() in asked.stdout
+        first = self._attributes[0].name if self._attributes else ""
+        return asked.returncode == 0 and first.encode() in asked.stdout
 
 
 @asynccontextmanager

@@ -32,7 +32,8 @@ from tests.rows import a_served
 from tests.surveys import Judge
 from tests.temporal_server import TemporalServer, skipping
 from tests.workflows.ward import Ward
-from worker.nudge import Notifier, Nudge
+from worker.notify import Notifier
+from worker.nudge import Nudge
 from worker.queues import control_worker, plane_worker
 from workflows import names
 from workflows.mending import State

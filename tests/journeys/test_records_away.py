@@ -2,6 +2,7 @@
 made real: callers are told to come back, nothing is accepted that is not stored, and all goes on by itself."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,14 +27,19 @@ Outage = Callable[[Stack], Awaitable[None]]
 async def stands_still(stack: Stack) -> None:
     """All of Postgres, for seconds: connections stay open and say nothing."""
     postmaster = psutil.Process(await stack.pid("postgres"))
-    everyone = [postmaster, *postmaster.children(recursive=True)]
-    for process in everyone:
-        process.suspend()
+    everyone = [postmaster]
     try:
+        # Stopped first, it makes no more of them; those whose client leaves meanwhile may still end.
+        postmaster.suspend()
+        everyone += postmaster.children(recursive=True)
+        for process in everyone[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
         await asyncio.sleep(6)
     finally:
         for process in reversed(everyone):
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 async def restarts(stack: Stack) -> None:

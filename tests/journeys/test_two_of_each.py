@@ -43,7 +43,7 @@ async def pair(stack: Stack) -> AsyncIterator[Pair]:
     with stack.another("worker") as worker, stack.another("api", GRAPHYARD_API_SOCKET=str(socket)) as api:
         async with (
             Yard(stack.url, stack.api_key) as first,
-            Yard("http://api", stack.api_key, socket=socket) as second,
+            Yard("http://api", stack.api_key, transport=httpx.AsyncHTTPTransport(uds=str(socket))) as second,
         ):
             made = await first.create("two-of-each")
             revision = await first.push(made["id"], project())

@@ -44,7 +44,14 @@ def pack(files: Mapping[str, str]) -> bytes:
 class Yard:
     """One API key's view of a stack; `patience` is how many seconds a call may be refused with a 5xx."""
 
-    def __init__(self, url: str, api_key: str, *, socket: Path | None = None, patience: float = 60) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        patience: float = 60,
+    ) -> None:
         self.url = url.rstrip("/")
         self.patience = patience
         self.http = httpx.AsyncClient(
@@ -52,7 +59,7 @@ class Yard:
             headers={"X-Api-Key": api_key},
             timeout=30,
             trust_env=False,
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)) if socket else None,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -76,7 +83,7 @@ class Yard:
         while True:
             try:
                 answer = await self.http.request(method, path, **sent)
-                if answer.status_code < 500:
+                if answer.status_code < 500 and not doorless(answer):
                     break
                 trouble = f"{answer.status_code} {answer.text[:200]}"
             except httpx.TransportError as error:
@@ -86,11 +93,15 @@ class Yard:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
-    async def create(self, name: str, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def create(
+        self, name: str, secrets: Mapping[str, str] | None = None, listener: str | None = None
+    ) -> dict[str, Any]:
+        """On the plane of a listener, or where deployments usually go."""
+        place = {"listener_id": listener} if listener else {}
         body = {
             "name": name,
             "source": "internal_source",
-            "source_config": {"deployment_type": "dev"},
+            "source_config": {"deployment_type": "dev", **place},
             "source_revision_config": {},
             "secrets": [{"name": key, "value": value} for key, value in (secrets or {}).items()],
         }
@@ -165,8 +176,21 @@ class Yard:
         await self.until(deployment, revision, {"DEPLOYED"}, limit)
         return await self.deployment(deployment)
 
-    async def delete(self, deployment: str) -> None:
-        answer = await self.http.delete(f"/v2/deployments/{deployment}")
+    async def retired(self, deployment: str, revision: str, limit: float = 180) -> None:
+        """Wait until nothing older than a revision is left: before, runs wait in one queue that servers of both take
+        from, so one that is asked of the new may be run by the old."""
+        deadline = time.monotonic() + limit
+        while True:
+            newest = await self.call("GET", f"/v2/deployments/{deployment}/events?order=desc&limit=100")
+            told = [(one["kind"], one["revision_id"]) for one in newest["resources"]]
+            if ("retired", revision) in told:
+                return
+            assert time.monotonic() < deadline, f"not retired after {limit:.0f} s: {told[:10]}"
+            await asyncio.sleep(0.1)
+
+    async def delete(self, deployment: str, *, purge: bool = False) -> None:
+        wanted = {"purge": "true"} if purge else {}
+        answer = await self.http.delete(f"/v2/deployments/{deployment}", params=wanted)
         assert answer.status_code in (204, 404), answer.text
 
     async def until_gone(self, deployment: str, limit: float = 120) -> None:
@@ -174,13 +198,19 @@ class Yard:
         while True:
             try:
                 answer = await self.http.get(f"/v2/deployments/{deployment}")
-                if answer.status_code == 404:
+                if answer.status_code == 404 and not doorless(answer):
                     return
                 seen = answer.text[:300]
             except httpx.TransportError as error:
                 seen = repr(error)
             assert time.monotonic() < deadline, f"still there after {limit:.0f} s: {seen}"
             await asyncio.sleep(0.1)
+
+
+def doorless(answer: httpx.Response) -> bool:
+    """Whether an ingress said itself, in plain words, that it has nobody to lead to: no pod of the API was ready. The
+    API's own 404 is JSON."""
+    return answer.status_code == 404 and "json" not in answer.headers.get("content-type", "")
 
 
 def agent(url: str) -> LangGraphClient:

@@ -1,0 +1,89 @@
+"""Steady load on one deployment: keep-alive clients, runs and streams among them, that remember all that failed."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+import httpx
+
+PAUSE = 0.05
+"""Seconds between two reads of one client: flat out, three of them leave a machine of two cores nothing for the servers
+that are to start meanwhile."""
+
+
+class Load:
+    """Clients that ask again and again until told to stop, and remember everything that went wrong."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.stopped = url, asyncio.Event()
+        self.failures: list[str] = []
+        self.answers: Counter[str] = Counter()
+        self.prefixes: list[tuple[float, str]] = []
+
+    async def waits(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False) as http:
+            while not self.stopped.is_set():
+                body = {"assistant_id": "echo", "input": {"text": "x"}}
+                await self.one("wait", http.post("/runs/wait", json=body))
+
+    async def reads(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False) as http:
+            while not self.stopped.is_set():
+                await self.one("read", http.get("/info"))
+                await asyncio.sleep(PAUSE)
+
+    async def streams(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60, trust_env=False) as http:
+            while not self.stopped.is_set():
+                body = {
+                    "assistant_id": "echo",
+                    "input": {"text": "s", "seconds": 4},
+                    "stream_mode": ["values", "custom"],
+                }
+                try:
+                    async with http.stream("POST", "/runs/stream", json=body) as answer:
+                        text = "".join([part async for part in answer.aiter_text()])
+                    if answer.status_code != 200 or "event: error" in text or '"result"' not in text:
+                        self.failures.append(f"stream {answer.status_code}: {text[-300:]}")
+                    else:
+                        self.answers["stream"] += 1
+                except httpx.HTTPError as error:
+                    self.failures.append(f"stream {error!r}")
+
+    async def one(self, kind: str, asking: Coroutine[None, None, httpx.Response]) -> None:
+        try:
+            answer = await asking
+        except httpx.HTTPError as error:
+            self.failures.append(f"{kind} {error!r}")
+            return
+        if answer.status_code != 200:
+            self.failures.append(f"{kind} {answer.status_code} {answer.text[:200]}")
+            return
+        if kind == "wait":
+            try:
+                self.prefixes.append((time.monotonic(), answer.json()["result"]))
+            except (ValueError, KeyError):
+                told = f"{answer.content[:200]!r} after {answer.elapsed}, {dict(answer.headers)}"
+                self.failures.append(f"{kind} was answered {told}")
+                return
+        self.answers[kind] += 1
+
+
+@asynccontextmanager
+async def loaded(url: str) -> AsyncIterator[Load]:
+    """Ten clients for as long as the body runs; what failed is told by `Load.failures` after."""
+    load = Load(url)
+    clients = (
+        [load.waits() for _ in range(5)]
+        + [load.reads() for _ in range(3)]
+        + [load.streams() for _ in range(2)]
+    )
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client)
+        try:
+            yield load
+        finally:
+            load.stopped.set()
