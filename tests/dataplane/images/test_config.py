@@ -184,7 +184,7 @@ async def test_inmem_takes_what_pg_cannot(yard: Any, project: Any) -> None:
 
 async def test_says_in_the_log_what_does_nothing(yard: Any, project: Any) -> None:
     config = {"image_distro": "wolfi", "pip_installer": "pip", "grahps": {}, "$schema": "x"}
-    await yard.build(project(config))
+    await yard.images.preflight(yard.wish(project(config)))
     warnings = [line["message"] for line in yard.log() if line["level"] == "WARNING"]
     assert len(warnings) == 3
     assert "did you mean 'graphs'" in " ".join(warnings)
