@@ -167,10 +167,15 @@ async def page(session: AsyncSession, deployment_id: UUID, wanted: Wanted) -> Pa
     for part in (wanted.query, wanted.run):
         if part:
             query = query.where(Line.message.icontains(part, autoescape=True))
+    # Moments and ids rise together, so a moment leads to the line where reading begins: filtered by moments, a log
+    # would be read from its other end up to there.
+    own = select(Line.id).where(Line.deployment_id == deployment_id, Line.kind == wanted.kind).limit(1)
     if wanted.start is not None:
-        query = query.where(Line.at >= wanted.start)
+        first = own.where(Line.at >= wanted.start).order_by(Line.at, Line.id)
+        query = query.where(Line.id >= first.scalar_subquery())
     if wanted.end is not None:
-        query = query.where(Line.at <= wanted.end)
+        last = own.where(Line.at <= wanted.end).order_by(Line.at.desc(), Line.id.desc())
+        query = query.where(Line.id <= last.scalar_subquery())
     if wanted.offset is not None:
         query = query.where(Line.id < wanted.offset if wanted.newest_first else Line.id > wanted.offset)
     query = query.order_by(Line.id.desc() if wanted.newest_first else Line.id).limit(wanted.limit)

@@ -2,15 +2,18 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from records import deployment, line
-from records.line import BATCH, LogKind, NewLine, Wanted
+from records.line import BATCH, Line, LogKind, NewLine, Wanted
 from records.session import connect, sessions
+from tests.plans import blocks
 from tests.rows import a_deployment, a_revision
 
 START = datetime(2025, 11, 22, 12, tzinfo=UTC)
@@ -121,6 +124,28 @@ async def test_filters(session: AsyncSession, narrowed: dict[str, Any], expected
     stranger = (await a_deployment(session)).id
     await line.insert_lines(session, stranger, lines(2, stream="other"))
     assert await positions(session, owner, **narrowed) == expected
+
+
+async def test_a_page_of_a_deep_log_reads_little_more_than_itself(session: AsyncSession) -> None:
+    owner, other = [(await a_deployment(session)).id for _ in range(2)]
+    for first in range(0, 20 * BATCH, BATCH):
+        await line.insert_lines(session, owner, lines(BATCH, first=first))
+    await line.insert_lines(session, other, lines(50, stream="other"))
+    await session.execute(text("ANALYZE log_lines"))
+    middle = await session.scalar(select(func.max(Line.id) - 10 * BATCH))
+    reads = [
+        Wanted(LogKind.DEPLOY),
+        Wanted(LogKind.DEPLOY, newest_first=True),
+        Wanted(LogKind.DEPLOY, offset=middle, limit=1000),
+        Wanted(LogKind.DEPLOY, revision_id=REVISION, newest_first=True, offset=middle),
+        Wanted(LogKind.DEPLOY, start=START + timedelta(seconds=15 * BATCH)),
+        Wanted(LogKind.DEPLOY, end=START + timedelta(seconds=5 * BATCH), newest_first=True),
+        Wanted(LogKind.BUILD),
+    ]
+    for deployment_id in (owner, other):
+        for wanted in reads:
+            touched = await blocks(session, partial(line.page, session, deployment_id, wanted))
+            assert touched < 60, (deployment_id == owner, wanted, touched)
 
 
 async def test_moments_never_go_back_and_never_lie_ahead(session: AsyncSession) -> None:
