@@ -2,70 +2,27 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from records import line
 from records.base import now
-from records.line import LogKind, NewLine
 from records.revision import Revision
 from settings import Settings
 from tests.api.conftest import Yard, speaking
+from tests.api.desk import PLANE, START, Desk, opened_desk
 from tests.api.served import served
-from workflows.lines import TOKEN_HEADER
 from workflows.shapes import RevisionStatus
 
-START = datetime(2025, 11, 23, 1, 0, 0, 123_456, UTC)
-PLANE = {TOKEN_HEADER: "plane-token"}
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-
-
-class Desk:
-    """A deployment with one revision, and lines for it through the internal door."""
-
-    def __init__(self, yard: Yard, made: Any) -> None:
-        self.yard = yard
-        self.id = made["id"]
-        self.revision = made["latest_revision_id"]
-        self.short = UUID(self.id).hex[:8]
-        self.build = f"/v1/projects/{self.id}/revisions/{self.revision}/build_logs"
-        self.deploy = f"/v1/projects/{self.id}/deploy_logs"
-
-    def sent(self, position: int, **fields: Any) -> dict[str, Any]:
-        return {
-            "deployment": self.short,
-            "number": 1,
-            "kind": "deploy",
-            "replica": "0",
-            "at": (START + timedelta(seconds=position)).isoformat(),
-            "level": "INFO",
-            "message": f"line {position}",
-            "stream": f"deploy/{self.short}/1-0.log@x",
-            "position": position,
-            **fields,
-        }
-
-    async def ship(self, *lines: dict[str, Any]) -> Any:
-        return await self.yard.ok("POST", "/internal/v1/lines", json={"lines": lines}, headers=PLANE)
-
-    async def read(self, path: str | None = None, **body: Any) -> Any:
-        return await self.yard.ok("POST", path or self.deploy, json=body)
-
-    async def messages(self, path: str | None = None, **body: Any) -> list[str]:
-        return [entry["message"] for entry in (await self.read(path, **body))["logs"]]
 
 
 @pytest.fixture
 async def desk(yard: Yard) -> Desk:
-    made = await yard.create()
-    await yard.push(made["id"])
-    return Desk(yard, await yard.ok("GET", f"/v2/deployments/{made['id']}"))
+    return await opened_desk(yard)
 
 
 async def test_lines_come_out_as_clients_expect_them(desk: Desk) -> None:
@@ -373,62 +330,6 @@ async def test_a_log_can_be_followed_as_events(desk: Desk, settings: Settings) -
     assert await desk.yard.refused("GET", path, 400, params={**params, "order": "desc"})
 
 
-# -- the internal door ---------------------------------------------------------
-
-
-@pytest.mark.parametrize("token", [None, "", "wrong", "plane-token ", "plane-toke", "pläne"])
-async def test_a_wrong_plane_token_opens_nothing(desk: Desk, token: str | None) -> None:
-    headers = {} if token is None else {TOKEN_HEADER: token.encode()}
-    for method, path in (("POST", "/internal/v1/lines"), ("GET", f"/internal/v1/sources/{uuid4()}")):
-        answer = await desk.yard.client.request(
-            method,
-            path,
-            json={"lines": [desk.sent(0)]},
-            headers=headers,  # type: ignore[arg-type]
-        )
-        assert answer.status_code == 401, answer.text
-    assert (await desk.read())["logs"] == []
-
-
-async def test_without_a_configured_token_nobody_is_a_plane(yard: Yard, settings: Settings) -> None:
-    bare = settings.model_copy(update={"plane_token": SecretStr("")})
-    yard.app.state.parts = replace(yard.parts, settings=bare)
-    for token in ("", "plane-token"):
-        answer = await yard.client.post(
-            "/internal/v1/lines", json={"lines": []}, headers={TOKEN_HEADER: token}
-        )
-        assert answer.status_code == 401
-
-
-async def test_lines_of_nobody_are_dropped_and_counted(desk: Desk) -> None:
-    taken = await desk.ship(
-        desk.sent(0), desk.sent(1, deployment="ffffffff"), desk.sent(2, number=77), desk.sent(3)
-    )
-    assert taken == {"stored": 2, "known": 0, "dropped": 2}
-    assert await desk.messages() == ["line 0", "line 3"]
-
-
-async def test_a_plane_cannot_write_what_is_no_line(desk: Desk) -> None:
-    wrong: list[dict[str, Any]] = [
-        {"deployment": "../../.."},
-        {"kind": "secret"},
-        {"level": "LOUD"},
-        {"position": -1},
-        {"position": 2**63},
-        {"number": 0},
-        {"message": "x" * 40_000},
-        {"at": "soon"},
-        {"at": "2025-11-23T01:00:00"},
-        {"at": "0001-01-01T00:00:00+00:00"},
-    ]
-    for fields in wrong:
-        answer = await desk.yard.client.post(
-            "/internal/v1/lines", json={"lines": [{**desk.sent(0), **fields}]}, headers=PLANE
-        )
-        assert answer.status_code == 422, fields
-    assert (await desk.ship(desk.sent(0, message="nul \0"))) == {"stored": 1, "known": 0, "dropped": 0}
-
-
 async def test_one_revisions_lines_are_not_anothers(desk: Desk) -> None:
     await desk.yard.push(desk.id)
     second = (await desk.yard.ok("GET", f"/v2/deployments/{desk.id}"))["latest_revision_id"]
@@ -439,18 +340,3 @@ async def test_one_revisions_lines_are_not_anothers(desk: Desk) -> None:
     assert await desk.messages(first_path) == ["line 0"]
     assert await desk.messages(second_path) == ["second"]
     assert await desk.messages() == ["line 0", "second"]
-
-
-async def test_a_deep_log_is_read_quickly(desk: Desk) -> None:
-    """Fifty thousand lines; a page from anywhere takes no more than a blink."""
-    async with desk.yard.parts.sessions.begin() as session:
-        rows = [
-            NewLine(LogKind.DEPLOY, START, f"line {i}", "deep", i, revision_id=UUID(desk.revision))
-            for i in range(50_000)
-        ]
-        await line.insert_lines(session, UUID(desk.id), rows)
-    loop = asyncio.get_running_loop()
-    for body in ({"order": "desc"}, {"limit": 50}, {"offset": "25000", "limit": 1000}):
-        began = loop.time()
-        await desk.read(**body)
-        assert loop.time() - began < 1.0, body

@@ -22,8 +22,9 @@ from workflows.lines import TOKEN_HEADER
 
 Admit = Callable[[Parts, str], Awaitable[tuple[str, str]]]
 PATIENCE = 1.0
-SOON = 2 * PATIENCE + 2.5
-"""A connection that stood still is given up, and the attempt at another one; Temporal is away, too."""
+SOON = 10.0
+"""A connection that stood still is given up, and the attempt at another one; Temporal is away, too. Between them that
+is four seconds of waiting; a route that waits for the database itself waits for a minute."""
 LIST = "/v2/deployments"
 UNASKED = (
     "/health",
