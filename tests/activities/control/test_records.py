@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,10 +13,10 @@ from records.base import now
 from records.deployment import Deployment
 from records.event import EventKind
 from records.image import BuildOutcome
-from records.revision import Revision
 from records.session import Sessions
 from records.specification import Change, Environment
-from tests.rows import a_deployment, a_revision, an_image, an_upload, wish_of
+from tests.activities.control.hands import Nobody, a_wish, fresh, outcome, progress, row_of, status
+from tests.rows import a_deployment, an_image, an_upload
 from workflows.accounts import Account, Finder, Notice
 from workflows.causes import Cause, Code
 from workflows.drift import Difference, Field, Severity
@@ -24,32 +24,15 @@ from workflows.mending import State
 from workflows.shapes import (
     Built,
     DeploymentStatus,
-    Outcome,
-    PlaneKind,
-    Progress,
     Removed,
     Resource,
     ResourceKind,
     RevisionStatus,
-    Wish,
 )
 
 S = RevisionStatus
 SUPERSEDED = Cause(code=Code.SUPERSEDED, message="Revision 2 is newer.")
 BROKEN = Cause(code=Code.RESOLUTION_FAILED, message="could not resolve X.", fix="Pin X.")
-
-
-class Nobody:
-    """Nothing is to be nudged here."""
-
-    async def __call__(self, row: Deployment) -> None:
-        raise AssertionError(row.name)
-
-    async def inspect(self, row: Deployment, notice: Notice) -> None:
-        raise AssertionError(row.name)
-
-    async def alive(self, row: Deployment) -> bool:
-        raise AssertionError(row.name)
 
 
 @pytest.fixture
@@ -62,36 +45,6 @@ async def owner(session: AsyncSession) -> Deployment:
     row = await a_deployment(session)
     await session.commit()
     return row
-
-
-async def a_wish(session: AsyncSession, owner: Deployment, **change: Any) -> Wish:
-    row = await a_revision(session, owner, **change)
-    await session.commit()
-    return await wish_of(session, row)
-
-
-async def status(session: AsyncSession, of: Wish) -> RevisionStatus:
-    return (await row_of(session, of)).status
-
-
-async def row_of(session: AsyncSession, of: Wish) -> Revision:
-    return await session.get_one(Revision, of.revision_id, populate_existing=True)
-
-
-async def fresh(session: AsyncSession, owner: Deployment) -> Deployment:
-    return await session.get_one(Deployment, owner.id, populate_existing=True)
-
-
-def outcome(of: Wish, end: RevisionStatus, cause: Cause | None = None) -> Outcome:
-    return Outcome(
-        deployment_id=of.deployment_id, revision_id=of.revision_id, number=of.number, status=end, cause=cause
-    )
-
-
-def progress(of: Wish, to: RevisionStatus, detail: str = "") -> Progress:
-    return Progress(
-        deployment_id=of.deployment_id, revision_id=of.revision_id, number=of.number, status=to, detail=detail
-    )
 
 
 async def there(session: AsyncSession, owner: Deployment) -> list[str]:
@@ -387,65 +340,3 @@ async def test_an_account_is_written_down_once(
     await deployment.forget(session, owner.id)
     await session.commit()
     await steps.account(told)
-
-
-async def test_a_plane_with_a_door_of_its_own(session: AsyncSession, ledger: Sessions) -> None:
-    urls = {"east": "https://east.example/"}
-    steps = RecordSteps(ledger, public_url="http://127.0.0.1:4747/", nudge=Nobody(), urls=urls)
-    owner = await a_deployment(session, plane="east")
-    await session.commit()
-    first = await a_wish(session, owner)
-    await steps.claim(first)
-    await steps.record_outcome(outcome(first, S.DEPLOYED))
-    assert (await fresh(session, owner)).url == f"https://east.example/d/{owner.slug}"
-
-
-class Looks(Nobody):
-    """Remembers which planes are to be looked at, and may be away first."""
-
-    def __init__(self, *errors: Exception) -> None:
-        self.errors = list(errors)
-        self.looked: list[UUID] = []
-
-    async def inspect(self, row: Deployment, notice: Notice) -> None:
-        assert notice.by is Finder.WORKFLOW
-        if self.errors:
-            raise self.errors.pop()
-        self.looked.append(row.id)
-
-
-@pytest.mark.parametrize(
-    ("custom_url", "kind", "looked"),
-    [
-        ("https://agent.example", PlaneKind.KUBERNETES, True),
-        ("https://agent.example", PlaneKind.LOCAL, False),
-        (None, PlaneKind.KUBERNETES, False),
-    ],
-)
-async def test_a_hostname_set_meanwhile_is_heard_of(
-    session: AsyncSession, ledger: Sessions, custom_url: str | None, kind: PlaneKind, looked: bool
-) -> None:
-    looks = Looks()
-    steps = RecordSteps(ledger, public_url="http://here", nudge=looks, kinds={"east": kind})
-    owner = await a_deployment(session, plane="east")
-    await session.commit()
-    first = await a_wish(session, owner)
-    await steps.claim(first)
-    await deployment.patch(session, owner.id, custom_url=custom_url)
-    await session.commit()
-    await steps.record_outcome(outcome(first, S.DEPLOYED))
-    assert looks.looked == ([owner.id] if looked else [])
-
-
-async def test_it_is_told_until_it_is_heard(session: AsyncSession, ledger: Sessions) -> None:
-    looks = Looks(ConnectionError("Temporal is away"))
-    kinds = {"east": PlaneKind.KUBERNETES}
-    steps = RecordSteps(ledger, public_url="http://here", nudge=looks, kinds=kinds)
-    owner = await a_deployment(session, plane="east", custom_url="https://agent.example")
-    await session.commit()
-    first = await a_wish(session, owner)
-    await steps.claim(first)
-    with pytest.raises(ConnectionError):
-        await steps.record_outcome(outcome(first, S.DEPLOYED))
-    assert (await steps.record_outcome(outcome(first, S.DEPLOYED))).status is S.DEPLOYED
-    assert looks.looked == [owner.id]
