@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest $(if $(CI),--durations=25) --dist loadscope --no-loadscope-reorder --ignore=tests/benchmarks
 ON_CLUSTER := tests/kubernetes tests/dataplane/kubernetes tests/deploy/helm
 .DEFAULT_GOAL := help
-.PHONY: help up down test check fast chaos bench images images-of-agents images-of-ours lock venv venv-dev
+.PHONY: help up down test test-here test-on-cluster check fast chaos bench images images-of-agents images-of-ours lock venv venv-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -30,8 +30,12 @@ up: venv
 down: venv
 	@$(BIN)/graphyard down
 
-test: check
+test: check test-here test-on-cluster
+
+test-here: venv-dev
 	@$(PYTEST) -n $(JOBS) -m "not chaos and not cluster"
+
+test-on-cluster: venv-dev
 ifneq ($(KUBECONFIG),)
 	@$(PYTEST) -n $(CLUSTER_JOBS) -m "$(CLUSTER_TESTS)" $(ON_CLUSTER)
 else
