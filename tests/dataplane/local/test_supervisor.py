@@ -24,6 +24,8 @@ class Daemon(Protocol):
 
 def sleeper(home: Path, name: str = "sleeper", **changes: object) -> Program:
     program = Program(name, ("/bin/sleep", "1000"), home, home / "logs" / f"{name}.log", {"PATH": "/bin"})
+    # One that has just been started may lose its signal and take all the time it has to stop.
+    program = replace(program, stop_seconds=2)
     return replace(program, **changes)  # type: ignore[arg-type]
 
 
