@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.control.sweeps import Nudge, Sweep
-from records import deployment, drift, image, inventory, plane, revision, settle
+from records import deployment, drift, image, inventory, line, plane, revision, settle
 from records.base import now
 from records.deployment import Deployment
 from records.event import EventKind, tell
@@ -92,6 +92,8 @@ class RecordSteps(ControlSteps):
             moved = await revision.advance(session, row, progress.status, progress.detail)
             if moved and progress.status is RevisionStatus.BUILDING:
                 await image.start_build(session, row.id)
+            if moved and progress.status is RevisionStatus.AWAITING_BUILD:
+                await self._open_log(session, row)
 
     @activity.defn
     async def record_databases(self, wish: Wish) -> None:
@@ -185,6 +187,19 @@ class RecordSteps(ControlSteps):
     async def account(self, account: Account) -> None:
         async with self._sessions.begin() as session:
             await drift.account(session, account)
+
+    async def _open_log(self, session: AsyncSession, row: Revision) -> None:
+        """Whoever sees that a build is awaited asks for its log at once, maybe never again: the plane's first word
+        would come too late."""
+        first = line.NewLine(
+            kind=line.LogKind.BUILD,
+            at=now(),
+            message=f"Revision {row.number} was taken on: its source is checked first.",
+            stream=f"rollout/{row.id}",
+            position=0,
+            revision_id=row.id,
+        )
+        await line.insert_lines(session, row.deployment_id, [first])
 
     async def _check_door(self, owner: Deployment) -> None:
         """The door was opened as the wish was when its rollout began; a hostname that was set meanwhile made no

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.control.records import RecordSteps, RemovalIncomplete
-from records import deployment, drift, event, image, inventory, revision, wish
+from records import deployment, drift, event, image, inventory, line, revision, wish
 from records.base import now
 from records.deployment import Deployment
 from records.event import EventKind
 from records.image import BuildOutcome
+from records.line import LogKind, Wanted
 from records.session import Sessions
 from records.specification import Change, Environment
 from tests.activities.control.hands import Nobody, a_wish, fresh, outcome, progress, row_of, status
@@ -96,6 +97,20 @@ async def test_the_whole_story(steps: RecordSteps, session: AsyncSession, owner:
     assert await there(session, owner) == [f"server-{owner.short}-1-0"]
     intent = await steps.read_intent(owner.id)
     assert (intent.wanted, intent.active) == (None, 1)
+
+
+async def test_a_build_that_is_awaited_has_a_log(
+    steps: RecordSteps, session: AsyncSession, owner: Deployment
+) -> None:
+    """The official CLI asks for it as soon as it sees that status, and may never ask again."""
+    first = await a_wish(session, owner)
+    await steps.claim(first)
+    asked = Wanted(LogKind.BUILD, revision_id=first.revision_id)
+    assert (await line.page(session, owner.id, asked)).lines == []
+    for _ in range(2):
+        await steps.advance(progress(first, S.AWAITING_BUILD))
+        told = [one.message for one in (await line.page(session, owner.id, asked)).lines]
+        assert told == ["Revision 1 was taken on: its source is checked first."]
 
 
 async def test_late_steps_change_nothing(
