@@ -9,6 +9,7 @@ files beside it as a package that only it knows, so that nothing of ours is on t
 - Addresses of databases with a `%` in them: the migrations take it for a placeholder.
 - Runs: taken from the queue only while this revision serves, as the plane's marker file or the Service tells.
 - Answers: whoever waits for a run is answered without its result if the run ends while the runtime looks it up.
+- Answers that wait for a run begin with the result: proxies cut off some that began before.
 - Schemas: two replicas that start at once on an empty database would make the same tables.
 - A graph that does not load: the runtime reports it, then waits for ever for a listener of its own to end.
 - Ending: on SIGTERM no new runs; those that run, and open streams, get `GRAPHYARD_DRAIN_SECONDS`. The rest
@@ -48,6 +49,7 @@ from .graphyard_cures import (
 from .graphyard_door import Door
 from .graphyard_endings import end_on_failure, end_soon, watch_memory
 from .graphyard_gate import Gate, gate_runs, leave
+from .graphyard_holding import Holding
 from .graphyard_lingering import Lingering
 from .graphyard_pulse import Pulse
 
@@ -128,7 +130,7 @@ def main() -> None:
     if edition == "pg":
         take_turns()
     config = uvicorn.Config(
-        Lingering(Door(app, revision, token, Pulse(edition, gate), prefix)),
+        Lingering(Holding(Door(app, revision, token, Pulse(edition, gate), prefix))),
         **place(path, address),
         log_config=LOGGING,
         access_log=False,
