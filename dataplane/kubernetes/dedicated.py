@@ -27,6 +27,7 @@ from dataplane.kubernetes.kinds import (
     STATEFUL_SET,
     VOLUME_CLAIM,
     Manifest,
+    ending,
 )
 from dataplane.kubernetes.likeness import unlike
 from dataplane.kubernetes.site import Site
@@ -225,7 +226,7 @@ class Dedicated:
         if (found := await self._operated(wish)) is not None:
             return operated.primary(found, await self._cluster.all(POD, self._labels(wish)))
         pod = await self._stateful.pod(self._labels(wish))
-        return None if pod is None or waiting.ending(pod) else pod
+        return None if pod is None or ending(pod) else pod
 
     def _otherwise(self, wish: Wish, found: Manifest | None, pod: Manifest | None) -> Standing | None:
         assert found is not None
@@ -233,7 +234,7 @@ class Dedicated:
             return Standing(True, f"scaled to {found['spec'].get('replicas')}")
         if pod is None:
             return Standing(True, "without its pod")
-        if waiting.ending(pod):
+        if ending(pod):
             return Standing(True, STOPPING)
         if stands := waiting.obstacle(pod):
             return Standing(True, STARTING, stands.cause.code)

@@ -7,7 +7,7 @@ from uuid import UUID
 from dataplane.kubernetes import names
 from dataplane.kubernetes.cluster import Cluster
 from dataplane.kubernetes.following import Following
-from dataplane.kubernetes.kinds import DEPLOYMENT, POD, REPLICA_SET, SECRET, Kind, Manifest
+from dataplane.kubernetes.kinds import DEPLOYMENT, POD, REPLICA_SET, SECRET, Kind, Manifest, ending
 from dataplane.kubernetes.standing import revision_of
 from dataplane.plane import Tell
 
@@ -65,7 +65,7 @@ class Ending:
 
     async def _delete(self, kind: Kind, one: Manifest, *, propagation: str = "Background") -> None:
         meta = one["metadata"]
-        if "deletionTimestamp" in meta or meta["uid"] in self._asked:
+        if ending(one) or meta["uid"] in self._asked:
             return
         grace = self._grace if kind is POD else None
         await self._cluster.delete(kind, meta["name"], grace=grace, propagation=propagation)

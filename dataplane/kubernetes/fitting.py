@@ -11,7 +11,7 @@ from dataplane.kubernetes import names as labels
 from dataplane.kubernetes import processes
 from dataplane.kubernetes.belongings import Belongings, gather
 from dataplane.kubernetes.cluster import Cluster
-from dataplane.kubernetes.kinds import DEPLOYMENT, KINDS, POD, SECRET, SERVICE, Manifest
+from dataplane.kubernetes.kinds import DEPLOYMENT, KINDS, POD, SECRET, SERVICE, Manifest, ending
 from dataplane.kubernetes.likeness import contents, fields, strange
 from dataplane.kubernetes.sight import Builders
 from dataplane.plane import Tell
@@ -34,12 +34,10 @@ class Fitting:
         while True:
             found = await gather(self._cluster, wish.deployment_id)
             wanted = await self._builders.revision(wish)
-            ending = [
-                one["metadata"]["name"]
-                for one in map(found.like, wanted)
-                if one is not None and "deletionTimestamp" in one["metadata"]
+            going = [
+                one["metadata"]["name"] for one in map(found.like, wanted) if one is not None and ending(one)
             ]
-            if not ending or time.monotonic() > deadline:
+            if not going or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(AGAIN)
 

@@ -91,6 +91,11 @@ class Served:
         return True
 
 
+def ending(found: Manifest) -> bool:
+    """Whether somebody asked for an object's end."""
+    return "deletionTimestamp" in found["metadata"]
+
+
 def wanted_groups(groups: Iterable[Mapping[str, Any]]) -> list[str]:
     """Which `group/version`s of a cluster's list of groups are worth asking about."""
     known = {(kind.group, version) for kind in KINDS.values() if kind.group for version in kind.versions}

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataplane.kubernetes.kinds import Manifest
+from dataplane.kubernetes.kinds import Manifest, ending
 from dataplane.kubernetes.manifests_postgres import HIBERNATION
-from dataplane.kubernetes.waiting import ending
 
 HEALTHY = "Cluster in healthy state"
 

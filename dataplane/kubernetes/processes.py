@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dataplane.kubernetes.kinds import Manifest
+from dataplane.kubernetes.kinds import Manifest, ending
 from workflows.causes import Code
 from workflows.drift import MISSING, RUNNING, STARTING, STOPPING
 
@@ -66,17 +66,13 @@ class State:
 
 def living(pods: Sequence[Manifest]) -> list[Manifest]:
     """Those that fill slots, in order: not ending, not over."""
-    alive = [
-        pod
-        for pod in pods
-        if "deletionTimestamp" not in pod["metadata"] and _phase(pod) not in ("Failed", "Succeeded")
-    ]
+    alive = [pod for pod in pods if not ending(pod) and _phase(pod) not in ("Failed", "Succeeded")]
     return sorted(alive, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
 
 def state(pod: Manifest) -> State:
     """How a pod's server is."""
-    if "deletionTimestamp" in pod["metadata"]:
+    if ending(pod):
         return State(STOPPING)
     if (away := condition(pod, "PodScheduled")) and away["status"] == "False":
         return State(
@@ -112,7 +108,7 @@ def ends(pods: Sequence[Manifest], since: datetime | None = None) -> Iterator[En
     """How servers of these pods ended unasked, as far as pods remember: the last end of each."""
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"])):
         name, status = pod["metadata"]["name"], pod.get("status") or {}
-        if "deletionTimestamp" in pod["metadata"]:
+        if ending(pod):
             continue
         found = None
         if _phase(pod) == "Failed" and status.get("reason"):
@@ -153,7 +149,7 @@ def address(pod: Manifest) -> str | None:
 def ready(pod: Manifest) -> bool:
     """Whether it takes requests."""
     found = condition(pod, "Ready")
-    return found is not None and found["status"] == "True" and "deletionTimestamp" not in pod["metadata"]
+    return found is not None and found["status"] == "True" and not ending(pod)
 
 
 def condition(pod: Manifest, name: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from dataplane.kubernetes.belongings import gather
 from dataplane.kubernetes.cluster import Cluster
 from dataplane.kubernetes.eviction import evict
 from dataplane.kubernetes.fitting import AGAIN, Fitting
-from dataplane.kubernetes.kinds import DEPLOYMENT, POD, SERVICE, Manifest
+from dataplane.kubernetes.kinds import DEPLOYMENT, POD, SERVICE, Manifest, ending
 from dataplane.kubernetes.sight import Builders, Replica
 from dataplane.kubernetes.standing import led_to
 from dataplane.local.replica import AWAY
@@ -192,7 +192,7 @@ class Remedies:
 
     async def _replace(self, wish: Wish, name: str, tell: Tell) -> None:
         pod = await self._cluster.get(POD, name)
-        if pod is None or "deletionTimestamp" in pod["metadata"]:
+        if pod is None or ending(pod):
             return
         tell(f"ending {name}")
         address = processes.address(pod)

@@ -16,7 +16,7 @@ from dataplane.kubernetes import doors, processes
 from dataplane.kubernetes import names as labels
 from dataplane.kubernetes.belongings import Belongings, gather
 from dataplane.kubernetes.cluster import Cluster
-from dataplane.kubernetes.kinds import DEPLOYMENT, POD, Manifest
+from dataplane.kubernetes.kinds import DEPLOYMENT, POD, Manifest, ending
 from dataplane.kubernetes.likeness import fields, told, unlike
 from dataplane.kubernetes.processes import CONTAINER, DEAD, LOOPING, End
 from dataplane.local.diagnosis import diagnose, last_lines, masked
@@ -266,7 +266,7 @@ def others(wish: Wish, found: Belongings) -> Iterator[Fact]:
             name = names.server(wish.deployment_id, number, index)
             yield Fact(field=Field.PROCESS, name=name, seen=processes.state(pod).seen)
         deployment = _deployment(found, number)
-        if not slots and deployment is not None and "deletionTimestamp" not in deployment["metadata"]:
+        if not slots and deployment is not None and not ending(deployment):
             yield Fact(field=Field.PROCESS, name=names.server(wish.deployment_id, number, 0), seen=WRITTEN)
 
 

@@ -9,7 +9,7 @@ import structlog
 from dataplane.kubernetes import names, waiting
 from dataplane.kubernetes.cluster import Cluster
 from dataplane.kubernetes.following import Following
-from dataplane.kubernetes.kinds import KINDS, POD, SERVICE, STATEFUL_SET, VOLUME_CLAIM, Kind, Manifest
+from dataplane.kubernetes.kinds import KINDS, POD, SERVICE, STATEFUL_SET, VOLUME_CLAIM, Kind, Manifest, ending
 from dataplane.kubernetes.likeness import told, unlike
 from dataplane.kubernetes.obstacles import Obstacle
 from dataplane.kubernetes.trouble import Trouble
@@ -143,7 +143,7 @@ class Stateful:
                 await self._cluster.delete(VOLUME_CLAIM, called)
         # Also those that nobody owns any more.
         for pod in await self._cluster.all(POD, labels):
-            if not waiting.ending(pod):
+            if not ending(pod):
                 await self._cluster.delete(POD, pod["metadata"]["name"])
         async with asyncio.timeout(GOING):
             while True:
@@ -154,7 +154,7 @@ class Stateful:
     async def delete(self, kind: Kind, name: str, *, propagation: str = "Background") -> None:
         """Ask for the end of one thing, if it is ours."""
         found = await self._cluster.get(kind, name)
-        if found is not None and self._cluster.is_ours(found) and not waiting.ending(found):
+        if found is not None and self._cluster.is_ours(found) and not ending(found):
             await self._cluster.delete(kind, name, propagation=propagation)
 
     async def left(self, kinds: Iterable[Kind], name: str, labels: Mapping[str, str]) -> bool:
@@ -195,7 +195,7 @@ class Stateful:
         log.info("its volumes are asked for otherwise: described anew", name=name)
         for template in wanted["spec"].get("volumeClaimTemplates", ()):
             await self._grow(f"{template['metadata']['name']}-{name}-0", template)
-        if not waiting.ending(live):
+        if not ending(live):
             await self._cluster.delete(STATEFUL_SET, name, propagation="Orphan")
         async with asyncio.timeout(GOING):
             while (there := await self._cluster.get(STATEFUL_SET, name)) is not None:
@@ -205,7 +205,7 @@ class Stateful:
         if {one[0] for one in claimed(live)} != {one[0] for one in claimed(wanted)}:
             # One with other volumes is taken over too, and then neither changed nor replaced.
             pod = await self._cluster.get(POD, f"{name}-0")
-            if pod is not None and not waiting.ending(pod):
+            if pod is not None and not ending(pod):
                 await self.restart(pod, why="its volumes are others")
 
     async def _predecessor_gone(self, name: str, labels: Mapping[str, str]) -> None:
@@ -213,7 +213,7 @@ class Stateful:
         finds none, or one that belongs to nobody, which it takes over."""
         async with Following(self._cluster, (POD,), labels) as found, asyncio.timeout(GOING):
             while (pod := found.named(POD, f"{name}-0")) is not None:
-                if not (waiting.ending(pod) or pod["metadata"].get("ownerReferences")):
+                if not (ending(pod) or pod["metadata"].get("ownerReferences")):
                     return
                 await found.moved(GOING)
 
@@ -240,16 +240,16 @@ class Stateful:
 
 
 def _stillborn(pod: Manifest) -> bool:
-    return waiting.ending(pod) and not waiting.begun(pod)
+    return ending(pod) and not waiting.begun(pod)
 
 
 def _staying(pods: Iterable[Manifest]) -> Manifest | None:
-    return min(pods, key=lambda one: (waiting.ending(one), one["metadata"]["name"]), default=None)
+    return min(pods, key=lambda one: (ending(one), one["metadata"]["name"]), default=None)
 
 
 def current(found: Manifest | None, pod: Manifest) -> bool:
     """Whether the pod is of the StatefulSet as it is now, and stays."""
-    if found is None or waiting.ending(pod):
+    if found is None or ending(pod):
         return False
     status = found.get("status") or {}
     if status.get("observedGeneration", 0) < found["metadata"]["generation"]:

@@ -29,6 +29,7 @@ from dataplane.kubernetes.kinds import (
     VOLUME_CLAIM,
     Kind,
     Manifest,
+    ending,
 )
 from dataplane.kubernetes.likeness import strange
 from dataplane.kubernetes.sight import WRITTEN
@@ -163,31 +164,31 @@ def _note(place: _Place, kind: Kind, found: Manifest, short: str) -> None:
     labels = found["metadata"].get("labels") or {}
     role, name = labels.get(names.ROLE, ""), found["metadata"]["name"]
     number = int(labels[names.REVISION]) if labels.get(names.REVISION, "").isdecimal() else None
-    ending = "deletionTimestamp" in found["metadata"]
+    going = ending(found)
     match kind.name, role:
-        case "Deployment", "server" if number is not None and not ending:
+        case "Deployment", "server" if number is not None and not going:
             revision = place.revisions[number]
             revision.written, revision.ordered = True, int(found["spec"].get("replicas", 1))
             revision.image = processes.image(found["spec"]["template"]["spec"])
             revision.wrong = _edited(found)
         case "Pod", "server" if number is not None:
             place.revisions[number].pods.append(_brief(found))
-        case "Secret", _ if (named := ENVIRONMENT.fullmatch(name)) and not ending:
+        case "Secret", _ if (named := ENVIRONMENT.fullmatch(name)) and not going:
             place.revisions[int(named[1])].secrets.add(name)
-        case "Service", _ if role not in ("redis", "postgres") and not ending:
+        case "Service", _ if role not in ("redis", "postgres") and not going:
             place.services[name] = doors.leads(found, short)
-        case (("Ingress" | "HTTPRoute"), _) if not ending:
+        case (("Ingress" | "HTTPRoute"), _) if not going:
             place.doors.add(name)
         case "StatefulSet", "redis":
             place.valkey.there = place.valkey.written = True
             place.valkey.ready = int((found.get("status") or {}).get("readyReplicas") or 0) > 0
         case "Pod", "redis":
             place.valkey.runs |= processes.ready(found)
-        case (("Secret" | "Service"), "redis") if not ending:
+        case (("Secret" | "Service"), "redis") if not going:
             place.valkey.there = True
-        case (("ServiceAccount" | "NetworkPolicy" | "PodDisruptionBudget"), "server") if not ending:
+        case (("ServiceAccount" | "NetworkPolicy" | "PodDisruptionBudget"), "server") if not going:
             place.around = name
-        case "PersistentVolumeClaim", "redis" if not ending:
+        case "PersistentVolumeClaim", "redis" if not going:
             place.valkey.there = place.valkey.holds = True
         case _:
             pass

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from dataplane.kubernetes import names
-from dataplane.kubernetes.kinds import Manifest
+from dataplane.kubernetes.kinds import Manifest, ending
 
 WISHED = ("spec", "data", "type", "stringData")
 """What of an object somebody wished; all else is its state or its bookkeeping."""
@@ -81,7 +81,7 @@ def trace(found: Manifest) -> Trace:
         manager="" if pod else last_manager(metadata),
         life=_life(found) if pod else None,
         leads=_number((selector or {}).get(names.REVISION)),
-        ending="deletionTimestamp" in metadata,
+        ending=ending(found),
     )
 
 
@@ -149,7 +149,7 @@ def _life(pod: Manifest) -> Life:
     ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
     return Life(
         ready=ready,
-        ending="deletionTimestamp" in pod["metadata"],
+        ending=ending(pod),
         failed=status.get("phase") == "Failed",
         restarts=sum(int(one.get("restartCount", 0)) for one in containers),
         waits=next((reason for reason in waits if reason in HOPELESS), ""),

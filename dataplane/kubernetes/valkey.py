@@ -19,6 +19,7 @@ from dataplane.kubernetes.kinds import (
     STATEFUL_SET,
     VOLUME_CLAIM,
     Manifest,
+    ending,
 )
 from dataplane.kubernetes.likeness import unlike
 from dataplane.kubernetes.site import Site
@@ -157,7 +158,7 @@ def _process(
         return f"scaled to {found['spec'].get('replicas')}", None
     if pod is None:
         return "without its pod", None
-    if waiting.ending(pod):
+    if ending(pod):
         return STOPPING, None
     if stands := waiting.obstacle(pod):
         code = stands.cause.code

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dataplane.kubernetes import obstacles as read
 from dataplane.kubernetes import processes
-from dataplane.kubernetes.kinds import Manifest
+from dataplane.kubernetes.kinds import Manifest, ending
 from dataplane.kubernetes.obstacles import Finding, Obstacle, What
 from workflows.causes import Code
 
@@ -26,11 +26,6 @@ def ready(pod: Manifest) -> bool:
     """Whether its containers say that they are."""
     found = processes.condition(pod, "Ready")
     return found is not None and found["status"] == "True"
-
-
-def ending(found: Manifest) -> bool:
-    """Whether somebody asked for its end."""
-    return "deletionTimestamp" in found["metadata"]
 
 
 def begun(pod: Manifest) -> bool:

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dataplane.images.inflate import Limits
 from dataplane.kubernetes import names
 from dataplane.kubernetes.cluster import Cluster
 from dataplane.kubernetes.images.images import KubernetesImages
@@ -20,16 +19,13 @@ from dataplane.kubernetes.kinds import JOB, POD, SECRET
 from dataplane.kubernetes.site import Registry, Site
 from sealing import Keyring
 from tests.cluster import REGISTRY, a_site, namespaced
-from tests.dataplane.images.conftest import Files, tar_of
+from tests.dataplane.images.conftest import CONFIG, GRAPH, LIMITS, Files, tar_of
 from workflows.causes import Code, Refused
 from workflows.lines import Line
 from workflows.shapes import Archive, SourceKind, Wish
 
 HOST = "10.244.0.1"
 """Where pods reach this machine on the one-node cluster of CI."""
-LIMITS = Limits(packed=4 << 20, unpacked=64 << 20, files=300, ratio=200)
-GRAPH = "def graph():\n    return None\n"
-CONFIG = {"dependencies": ["."], "graphs": {"agent": "./agent.py:graph"}}
 PYPROJECT = """\
 [build-system]
 requires = ["setuptools>=68"]

@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from dataplane.images.inflate import Limits
 from dataplane.images.powers import Powers
 from dataplane.images.servers import PINNED
 from dataplane.images.study import Study, study
@@ -20,14 +19,13 @@ from dataplane.kubernetes.images.order import BAKE, FETCH, PUSH, Order, cacheabl
 from dataplane.kubernetes.images.pythons import choose
 from dataplane.kubernetes.kinds import Manifest
 from dataplane.kubernetes.site import Database, Door, Images, Registry, Site
-from tests.dataplane.images.conftest import tar_of
+from tests.dataplane.images.conftest import LIMITS, tar_of
 from tests.dataplane.kubernetes.images.conftest import a_project
 from tests.wishes import a_wish, an_archive
 from workflows.causes import Code, Refused
 from workflows.shapes import Flavour
 
 BASE = f"registry.example/server@sha256:{'1' * 64}"
-LIMITS = Limits(packed=4 << 20, unpacked=64 << 20, files=300, ratio=200)
 ALL = Powers(containers=True, node=True)
 PIP = "[global]\nindex-url = https://me:hush@pypi.example/simple\n"
 
