@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 import pytest
@@ -116,8 +117,10 @@ async def test_a_temporal_that_hangs_holds_nobody_up() -> None:
     nudger.start()
     await asyncio.sleep(0)
     for step in (nudger.look(uuid4(), plane="local", workspace="default", name="agent"), nudger.reachable()):
+        started = monotonic()
         async with asyncio.timeout(SOON):
             assert not await step
+        assert monotonic() - started > 1.5
     assert _failed(meters) == 1
     await nudger.stop()
     silent.close()
